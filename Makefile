@@ -1,0 +1,66 @@
+# killpoint: `make itest` and `make test` are the two commands.
+#
+#: ENGINE  engines under test, separated by commas: versions, image references, paths of binaries
+#: RUN     regular expression of the scenarios that itest runs
+#: OUT     folder of the run
+
+comma   := ,
+ENGINE  ?= 2.3.19,2.3.5
+RUN     ?= .
+OUT     ?= $(CURDIR)/out/$(shell date +%Y%m%d-%H%M%S)
+FUZZ    ?= 10s
+BENCH   ?= .
+
+LINTER_VERSION := v2.15.0
+LINTER         := .bin/golangci-lint-$(LINTER_VERSION)
+
+# What a run needs to know of its images. Building them is the first step, once
+# for all packages, so that no test waits for a compiler.
+make_images = go run ./internal/cmd/images -engines '$(ENGINE)'
+with_images = images=$$($(make_images)) && eval "$$images" &&
+unit_packages = $$(go list ./... | grep -v '/tests$$')
+
+.PHONY: help setup images itest unit test bench fuzz lint clean
+
+help: ## list the targets (this is the default)
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
+	@printf '\nsettings, as in make itest ENGINE=2.3.5 RUN=Idle:\n'
+	@sed -n 's/^#: /  /p' Makefile
+
+setup: ## start Docker and install what is missing; touches nothing that is there
+	@scripts/docker-up.sh
+	@scripts/npm-up.sh $(foreach e,$(subst $(comma), ,$(ENGINE)),'$(e)')
+
+images: setup ## make the images of a run and print the settings that name them
+	@$(make_images)
+
+itest: setup ## run the scenarios on the real engine
+	@mkdir -p '$(OUT)'
+	@$(with_images) KILLPOINT_OUT='$(OUT)' go test -count=1 -timeout 10m -v -run '$(RUN)' ./tests
+
+unit: setup ## run all other tests, with the race detector
+	@$(with_images) go test -race -timeout 10m $(unit_packages)
+
+test: unit itest ## run everything
+
+bench: setup ## measure: cell start, engine restart, teardown, codec, reaper
+	@$(with_images) go test -p 1 -run '^$$' -bench '$(BENCH)' -benchmem -timeout 20m ./...
+
+fuzz: ## run every fuzz target for FUZZ (10s)
+	@scripts/fuzz.sh '$(FUZZ)'
+
+lint: $(LINTER) ## check formats, go vet, golangci-lint, go.mod, shell syntax
+	@test -z "$$(gofmt -l .)" || { echo 'not formatted by gofmt:'; gofmt -l .; exit 1; }
+	@go vet ./...
+	@go mod tidy -diff
+	@for f in scripts/*.sh; do sh -n "$$f" || exit 1; done; bash -n .ci/run
+	@$(LINTER) run ./...
+
+$(LINTER):
+	@mkdir -p .bin
+	@GOBIN='$(CURDIR)/.bin' go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINTER_VERSION)
+	@mv .bin/golangci-lint $@
+
+clean: ## remove the runs, the tools, the cache and the images that were made
+	@go run ./internal/cmd/images -remove || echo 'the images are still there (no Docker?)'
+	@rm -rf out .bin "$${XDG_CACHE_HOME:-$$HOME/.cache}/killpoint"

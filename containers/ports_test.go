@@ -1,0 +1,72 @@
+package containers
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func testPool(t *testing.T, first, last int) *portPool {
+	t.Helper()
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	p, err := newPortPool(first, last)
+	require.NoError(t, err)
+	return p
+}
+
+func TestPortsAreReservedOnceAndAgainAfterRelease(t *testing.T) {
+	p := testPool(t, 30100, 30102)
+	p.probe = func(int) bool { return true }
+	other := *p // another session with the same folder
+	seen := map[int]*port{}
+	for range 3 {
+		got, err := other.take(t.Context())
+		require.NoError(t, err)
+		require.NotContains(t, seen, got.number)
+		seen[got.number] = got
+	}
+	_, err := p.take(t.Context())
+	var exhausted *PortsError
+	require.ErrorAs(t, err, &exhausted)
+	assert.Equal(t, PortsError{30100, 30102}, *exhausted)
+	assert.ErrorContains(t, err, "30100 to 30102")
+
+	require.NoError(t, seen[30101].release())
+	got, err := p.take(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, 30101, got.number)
+	for n, s := range seen {
+		if n != 30101 {
+			require.NoError(t, s.release())
+		}
+	}
+	require.NoError(t, got.release())
+}
+
+func TestPortsOfOthersAreNotTaken(t *testing.T) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close() //nolint:errcheck // of a test's listener
+	n := l.Addr().(*net.TCPAddr).Port
+	_, err = testPool(t, n, n).take(t.Context())
+	var exhausted *PortsError
+	require.ErrorAs(t, err, &exhausted)
+}
+
+func TestPortsTakeEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := testPool(t, 30110, 30120).take(ctx)
+	require.ErrorIs(t, err, context.Canceled)
+}
+
+func TestPortRangesThatAreRefused(t *testing.T) {
+	for _, r := range [][2]int{{0, 10}, {10, 9}, {1, 65536}, {-5, -1}} {
+		_, err := newPortPool(r[0], r[1])
+		assert.ErrorContains(t, err, fmt.Sprint(r[0]), r)
+	}
+}

@@ -1,0 +1,252 @@
+package containers
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/docker/docker/client"
+	"github.com/testcontainers/testcontainers-go"
+
+	"github.com/killpoint/killpoint/internal/clock"
+	"github.com/killpoint/killpoint/internal/image"
+	"github.com/killpoint/killpoint/internal/reaper"
+)
+
+// harness is the party that records what the rig does and sees.
+const harness = "harness"
+
+// Labels of everything that a session makes, besides those of the reaper.
+const (
+	ownLabel  = "killpoint" // "true"
+	cellLabel = "killpoint.cell"
+)
+
+const (
+	// callTimeout bounds a call to Docker that should take well under a second. It
+	// leaves room for a busy disk; what it must end is a daemon that went silent.
+	callTimeout = 30 * time.Second
+	pingTimeout = 3 * time.Second
+	// closeTimeout bounds the removal of a cell that failed to start, for
+	// which the caller's context may be spent.
+	closeTimeout = 60 * time.Second
+)
+
+// Session is what all cells of a process share. It is safe for concurrent use.
+type Session struct {
+	id     string
+	bootID string
+	docker client.APIClient
+	// local: the daemon's socket is a file, so its containers may be our kernel's.
+	local  bool
+	host   string // where published ports answer
+	ports  *portPool
+	rig    func(ctx context.Context) (string, error)
+	reaper *reaper.Reaper
+	cells  atomic.Int64
+
+	mu   sync.Mutex
+	open map[*Cell]struct{}
+}
+
+// SessionOption changes a [Session].
+type SessionOption func(*sessionConfig)
+
+type sessionConfig struct {
+	first, last int
+	reaper      bool
+}
+
+// WithPortRange sets the host ports from which cells get theirs, 20000 to
+// 31999 by default. Ports from 32768 on are the kernel's own for outgoing
+// connections, and not reliable.
+func WithPortRange(first, last int) SessionOption {
+	return func(c *sessionConfig) { c.first, c.last = first, last }
+}
+
+// withoutReaper is for tests that kill nobody.
+func withoutReaper() SessionOption { return func(c *sessionConfig) { c.reaper = false } }
+
+// UnavailableError says that no Docker daemon answers, or no longer.
+type UnavailableError struct {
+	Host string // its address, "" where none was found
+	Err  error
+}
+
+func (e *UnavailableError) Error() string {
+	at := ""
+	if e.Host != "" {
+		at = " at " + e.Host
+	}
+	return fmt.Sprintf("no Docker daemon answers%s; start it (Debian: apt-get install docker.io, then dockerd as root) or point DOCKER_HOST at one: %v", at, e.Err)
+}
+
+func (e *UnavailableError) Unwrap() error { return e.Err }
+
+// Open connects to Docker and starts the session's reaper, which removes all
+// that is labelled with the session's id should this process be killed. It
+// returns an [*UnavailableError] where no daemon answers.
+//
+// It sets testcontainers' environment variables for this process: its own
+// reaper off, for its image would have to be pulled, and its idea of the Docker
+// host to loopback unless the user chose another or the daemon is remote,
+// for it else may take the default route's gateway for the Docker host and
+// poll that address on the network.
+func Open(ctx context.Context, opts ...SessionOption) (*Session, error) {
+	cfg := sessionConfig{first: defaultFirstPort, last: defaultLastPort, reaper: true}
+	for _, opt := range opts {
+		opt(&cfg)
+	}
+	ports, err := newPortPool(cfg.first, cfg.last)
+	if err != nil {
+		return nil, err
+	}
+	bootID, err := clock.BootID()
+	if err != nil {
+		return nil, err
+	}
+	s := &Session{id: newID(), bootID: bootID, ports: ports, open: make(map[*Cell]struct{})}
+	if err := s.connect(ctx); err != nil {
+		return nil, err
+	}
+
+	s.rig = func(ctx context.Context) (string, error) { return image.Rig(ctx, s.docker) }
+	if cfg.reaper {
+		s.reaper, err = reaper.Start(ctx, s.docker, s.id)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("start the reaper: %w", err), s.docker.Close())
+		}
+	}
+	return s, nil
+}
+
+func newID() string {
+	b := make([]byte, 8)
+	_, _ = rand.Read(b) // documented never to fail
+	return hex.EncodeToString(b)
+}
+
+func (s *Session) connect(ctx context.Context) error {
+	if err := os.Setenv("TESTCONTAINERS_RYUK_DISABLED", "true"); err != nil {
+		return err
+	}
+	if err := pingNamed(ctx); err != nil {
+		return err
+	}
+	docker, err := dial(ctx)
+	if err != nil {
+		return err
+	}
+	if err := ping(ctx, docker); err != nil {
+		return errors.Join(err, docker.Close())
+	}
+	s.docker = docker
+	s.local, s.host = reach(docker.DaemonHost())
+	if os.Getenv("TESTCONTAINERS_HOST_OVERRIDE") == "" {
+		return os.Setenv("TESTCONTAINERS_HOST_OVERRIDE", s.host)
+	}
+	return nil
+}
+
+// pingNamed asks the daemon that DOCKER_HOST names, if it names one. Where that
+// does not answer, testcontainers would quietly take the default one.
+func pingNamed(ctx context.Context) error {
+	host := os.Getenv("DOCKER_HOST")
+	if host == "" {
+		return nil
+	}
+	docker, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
+	if err != nil {
+		return &UnavailableError{Host: host, Err: err}
+	}
+	return errors.Join(ping(ctx, docker), docker.Close())
+}
+
+func ping(ctx context.Context, docker client.APIClient) error {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	if _, err := docker.Ping(ctx); err != nil {
+		return &UnavailableError{Host: docker.DaemonHost(), Err: err}
+	}
+	return nil
+}
+
+// dial makes the client that testcontainers would, so that both talk to the
+// same daemon. Where testcontainers finds no daemon it panics.
+func dial(ctx context.Context) (_ client.APIClient, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &UnavailableError{Host: os.Getenv("DOCKER_HOST"), Err: fmt.Errorf("%v", p)}
+		}
+	}()
+	docker, err := testcontainers.NewDockerClientWithOpts(ctx)
+	if err != nil {
+		return nil, &UnavailableError{Host: os.Getenv("DOCKER_HOST"), Err: err}
+	}
+	return docker.Client, nil
+}
+
+// reach says whether a daemon is on this machine and where its published
+// ports answer.
+func reach(daemonHost string) (local bool, host string) {
+	u, err := url.Parse(daemonHost)
+	if err != nil || u.Hostname() == "" {
+		return true, "127.0.0.1" // unix:///var/run/docker.sock
+	}
+	return false, u.Hostname()
+}
+
+// ID names the session. Everything that it makes carries it as a label.
+func (s *Session) ID() string { return s.id }
+
+// Docker is the session's client, for making images available before a run.
+func (s *Session) Docker() client.APIClient { return s.docker }
+
+// Host is where published ports answer: "127.0.0.1", or the host of a remote
+// daemon.
+func (s *Session) Host() string { return s.host }
+
+// Close closes the cells that are still open, has the reaper remove whatever
+// else is left of the session, and ends the connection to Docker.
+func (s *Session) Close(ctx context.Context) error {
+	var errs []error
+	for _, c := range s.openCells() {
+		errs = append(errs, c.Close(ctx))
+	}
+	if s.reaper != nil {
+		if err := s.reaper.Close(ctx); err != nil {
+			errs = append(errs, s.explain("close the reaper", err))
+		}
+	}
+	return errors.Join(append(errs, s.docker.Close())...)
+}
+
+func (s *Session) openCells() []*Cell {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	cells := make([]*Cell, 0, len(s.open))
+	for c := range s.open {
+		cells = append(cells, c)
+	}
+	return cells
+}
+
+// explain wraps an error of a Docker call. Where the daemon does not answer a
+// ping either, that is the reason: a daemon that dies under a call shows as an
+// unexpected end of file, a reset, or silence, none of which says so.
+func (s *Session) explain(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if gone := ping(context.Background(), s.docker); gone != nil {
+		err = errors.Join(gone, err)
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}

@@ -1,0 +1,49 @@
+// Package fault says what is done to a container. When it is done is the
+// moment's business; what came of it is in the history.
+package fault
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/killpoint/killpoint/history"
+)
+
+// Target is a container that a fault can strike. *containers.Container is one.
+type Target interface {
+	// Stop sends the container's stop signal and, when grace has passed
+	// without an exit, SIGKILL. It returns the exit record of the incarnation.
+	Stop(ctx context.Context, grace time.Duration) (history.Exit, error)
+	// Kill sends SIGKILL.
+	Kill(ctx context.Context) (history.Exit, error)
+}
+
+// Fault strikes a target.
+type Fault interface {
+	// Strike delivers the fault to a running target.
+	// Postcondition without an error: its effect was confirmed, and the exit
+	// record is the struck incarnation's.
+	Strike(ctx context.Context, t Target) (history.Exit, error)
+	// String is how plans and tables call it.
+	String() string
+}
+
+// Stop asks the target to leave by its stop signal (SIGTERM), as platforms
+// do, and kills it after grace.
+func Stop(grace time.Duration) Fault { return stop{grace} }
+
+type stop struct{ grace time.Duration }
+
+func (s stop) Strike(ctx context.Context, t Target) (history.Exit, error) {
+	return t.Stop(ctx, s.grace)
+}
+func (s stop) String() string { return fmt.Sprintf("SIGTERM, SIGKILL after %v", s.grace) }
+
+// Kill ends the target by SIGKILL: no handler, no drain.
+func Kill() Fault { return kill{} }
+
+type kill struct{}
+
+func (kill) Strike(ctx context.Context, t Target) (history.Exit, error) { return t.Kill(ctx) }
+func (kill) String() string                                             { return "SIGKILL" }

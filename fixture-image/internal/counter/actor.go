@@ -1,0 +1,177 @@
+// Package counter is the fixture's actor: a counter with a ledger of its
+// operations, as in the investigation that killpoint grew out of. It says who
+// it is with every answer, and writes down what it does.
+package counter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/killpoint/killpoint/envoy"
+	"github.com/killpoint/killpoint/envoy/wire"
+	"github.com/killpoint/killpoint/fixture-image/internal/breakpoint"
+	"github.com/killpoint/killpoint/history"
+	"github.com/killpoint/killpoint/rivetkit"
+)
+
+// Name is the actor's name.
+const Name = "counter"
+
+// Config is the same for all actors of a process.
+type Config struct {
+	Heartbeat Heartbeat
+	// SleepAfter is the time without a request after which an actor asks to
+	// sleep; 0: never.
+	SleepAfter time.Duration
+	// CommitHold is how long commitDuringEngineRestart waits before COMMIT
+	// where the breakpoint before-commit was not armed.
+	CommitHold  time.Duration
+	Breakpoints *breakpoint.Set
+}
+
+// Identity is one generation of an actor, as it names itself in answers.
+type Identity struct {
+	Actor      string `json:"actor"`
+	Key        string `json:"key"`
+	Generation uint32 `json:"generation"`
+}
+
+// deps is what an actor gets from its runtime.
+type deps struct {
+	id     Identity
+	db     Database
+	kv     KV
+	sleep  func() error
+	record func(history.Kind, any)
+}
+
+// New makes one generation of an actor.
+func New(cfg Config, h *envoy.Handle) *Actor {
+	return newActor(cfg, deps{
+		id: Identity{Actor: h.ID, Key: h.Key, Generation: h.Generation},
+		db: database{h.DB()}, kv: h.KV(), sleep: h.Sleep, record: h.Record,
+	})
+}
+
+// Actor implements [envoy.Actor].
+type Actor struct {
+	cfg      Config
+	deps     deps
+	store    *store
+	server   *rivetkit.Server
+	idle     *idle
+	interval time.Duration
+
+	life     context.Context // of the generation, from Start on
+	stopBeat context.CancelCauseFunc
+	beating  sync.WaitGroup
+	unhook   func() bool
+}
+
+var _ envoy.Actor = (*Actor)(nil)
+
+func newActor(cfg Config, d deps) *Actor {
+	a := &Actor{cfg: cfg, deps: d, interval: defaultInterval, life: context.Background()}
+	a.store = &store{db: d.db, generation: d.id.Generation}
+	a.idle = &idle{after: cfg.SleepAfter, sleep: a.askToSleep}
+	a.server = &rivetkit.Server{
+		Actor:   rivetkit.ActorRef{ID: d.id.Actor, Generation: uint64(d.id.Generation), Key: d.id.Key},
+		Actions: a.actions(),
+	}
+	return a
+}
+
+var errStopped = errors.New("the actor stops")
+
+// Start creates the tables and begins to beat.
+func (a *Actor) Start(ctx context.Context) error {
+	a.life = ctx
+	if err := a.reach(ctx, breakpoint.OnStart); err != nil {
+		return err
+	}
+	if err := a.store.migrate(ctx); err != nil {
+		return err
+	}
+	if err := a.reach(ctx, breakpoint.BeforeRunning); err != nil {
+		return err
+	}
+	a.note("wake", "", nil)
+	a.startBeat(ctx)
+	a.idle.start()
+	a.unhook = context.AfterFunc(ctx, a.onAbort)
+	return nil
+}
+
+func (a *Actor) startBeat(ctx context.Context) {
+	beat := a.beat()
+	if beat == nil {
+		return
+	}
+	ctx, a.stopBeat = context.WithCancelCause(ctx)
+	a.beating.Go(func() { pump(ctx, a.interval, beat, a.noteBeat) })
+}
+
+func (a *Actor) beat() func(context.Context) (int64, error) {
+	switch a.cfg.Heartbeat {
+	case HeartbeatSQLite:
+		return a.store.beat
+	case HeartbeatKV:
+		return func(ctx context.Context) (int64, error) { return beatKV(ctx, a.deps.kv) }
+	}
+	return nil
+}
+
+// Stop ends the heartbeat; the beat under way is cut short.
+func (a *Actor) Stop(ctx context.Context, reason wire.StopReason) error {
+	a.idle.stop()
+	if a.unhook != nil {
+		a.unhook()
+	}
+	held := a.reach(ctx, breakpoint.OnStop)
+	if a.stopBeat != nil {
+		a.stopBeat(errStopped)
+	}
+	a.beating.Wait()
+	a.note("stop-hook", reason.String(), held)
+	return held
+}
+
+// onAbort runs where the generation ends without a Stop.
+func (a *Actor) onAbort() {
+	a.idle.stop()
+	a.beating.Wait()
+	a.note("abort-hook", "", context.Cause(a.life))
+}
+
+func (a *Actor) askToSleep() {
+	if err := a.deps.sleep(); err != nil {
+		a.note("sleep-refused", "", fmt.Errorf("ask the engine for sleep: %w", err))
+	}
+}
+
+func (a *Actor) reach(ctx context.Context, n breakpoint.Name) error {
+	return a.cfg.Breakpoints.Reach(ctx, n, a.where())
+}
+
+func (a *Actor) where() breakpoint.Where {
+	return breakpoint.Where{Actor: a.deps.id.Actor, Generation: a.deps.id.Generation}
+}
+
+// note records a step in the actor's life, as the actor itself saw it: the
+// runtime records start, running, sleep, stop, abort and stopped.
+func (a *Actor) note(what, reason string, err error) {
+	id := a.deps.id
+	e := history.Actor{Actor: id.Actor, Key: id.Key, Generation: id.Generation, What: what, Reason: reason}
+	if err != nil {
+		e.Error = err.Error()
+	}
+	a.deps.record(history.KindActor, e)
+}
+
+func (a *Actor) noteBeat(h history.Heartbeat) {
+	h.Actor, h.Generation = a.deps.id.Actor, a.deps.id.Generation
+	a.deps.record(history.KindHeartbeat, h)
+}

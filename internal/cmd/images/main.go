@@ -1,0 +1,144 @@
+// Command images makes the images of a run available in the Docker daemon and
+// prints, on standard output, the shell commands that make a run use them.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/docker/docker/api/types/filters"
+	dockerimage "github.com/docker/docker/api/types/image"
+	"github.com/docker/docker/client"
+
+	engineimage "github.com/killpoint/killpoint/engine-image"
+	"github.com/killpoint/killpoint/internal/image"
+)
+
+func main() {
+	engines := flag.String("engines", engineimage.Default, "versions, image references or paths of binaries, separated by commas")
+	remove := flag.Bool("remove", false, "make nothing, and remove every image that killpoint made and no container uses")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, *engines, *remove)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "images:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, engines string, remove bool) (err error) {
+	docker, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
+	if err != nil {
+		return fmt.Errorf("make Docker client: %w", err)
+	}
+	defer func() { err = errors.Join(err, docker.Close()) }()
+	if remove {
+		return removeImages(ctx, docker)
+	}
+	return makeImages(ctx, docker, engines, os.Stdout)
+}
+
+func makeImages(ctx context.Context, docker client.APIClient, engines string, out io.Writer) error {
+	// All are read before the first is made: a slip costs nothing.
+	var sources []engineimage.Source
+	for setting := range strings.SplitSeq(engines, ",") {
+		s, err := engineimage.ParseSource(strings.TrimSpace(setting))
+		if err != nil {
+			return err
+		}
+		sources = append(sources, s)
+	}
+	for _, s := range sources {
+		err := timed(func() (string, error) {
+			img, err := engineimage.Ensure(ctx, docker, s)
+			return img.Ref, err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if err := export(out, "KILLPOINT_ENGINES", engines); err != nil {
+		return err
+	}
+	if err := printBinary(ctx, sources, out); err != nil {
+		return err
+	}
+	return makeOwn(ctx, docker, out)
+}
+
+// printBinary names the first engine that is at hand as a file, for the tests
+// that run one without Docker.
+func printBinary(ctx context.Context, sources []engineimage.Source, out io.Writer) error {
+	for _, s := range sources {
+		path, err := engineimage.Binary(ctx, s)
+		var none *engineimage.NoBinaryError
+		if errors.As(err, &none) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		return export(out, "KILLPOINT_ENGINE_BIN", path)
+	}
+	return nil
+}
+
+func makeOwn(ctx context.Context, docker client.APIClient, out io.Writer) error {
+	for _, own := range []struct {
+		env    string
+		ensure func(context.Context, client.APIClient) (string, error)
+	}{{image.RigEnv, image.Rig}, {image.FixtureEnv, image.Fixture}} {
+		var ref string
+		err := timed(func() (_ string, err error) {
+			ref, err = own.ensure(ctx, docker)
+			return ref, err
+		})
+		if err != nil {
+			return err
+		}
+		if err := export(out, own.env, ref); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// export prints an assignment that a shell can evaluate, whatever is in value.
+func export(out io.Writer, name, value string) error {
+	_, err := fmt.Fprintf(out, "export %s='%s'\n", name, strings.ReplaceAll(value, "'", `'\''`))
+	return err
+}
+
+// timed shows on standard error what was made and how long it took.
+func timed(ensure func() (string, error)) error {
+	start := time.Now()
+	ref, err := ensure()
+	if err == nil {
+		fmt.Fprintf(os.Stderr, "%-44s %6d ms\n", ref, time.Since(start).Milliseconds())
+	}
+	return err
+}
+
+func removeImages(ctx context.Context, docker client.APIClient) error {
+	made, err := docker.ImageList(ctx, dockerimage.ListOptions{Filters: filters.NewArgs(filters.Arg("label", image.ContentLabel))})
+	if err != nil {
+		return fmt.Errorf("list images: %w", err)
+	}
+	var errs []error
+	for _, img := range made {
+		_, err := docker.ImageRemove(ctx, img.ID, dockerimage.RemoveOptions{PruneChildren: true, Force: true})
+		if err != nil {
+			errs = append(errs, fmt.Errorf("remove image %s: %w", img.RepoTags, err))
+		}
+	}
+	return errors.Join(errs...)
+}

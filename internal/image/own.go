@@ -1,0 +1,66 @@
+package image
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/client"
+)
+
+// Environment variables that name an image which is in the daemon already; set,
+// nothing is compiled or built.
+const (
+	FixtureEnv = "KILLPOINT_FIXTURE_IMAGE"
+	RigEnv     = "KILLPOINT_RIG_IMAGE"
+)
+
+// Fixture makes the image of the fixture runtime available and returns its name.
+func Fixture(ctx context.Context, docker client.APIClient) (string, error) {
+	return own(ctx, docker, "fixture", FixtureEnv)
+}
+
+// Rig makes the image of the rig's own helpers (sandbox, reaper) available and
+// returns its name.
+func Rig(ctx context.Context, docker client.APIClient) (string, error) {
+	return own(ctx, docker, "rig", RigEnv)
+}
+
+// own builds killpoint/NAME from the directory NAME-image, whose Dockerfile
+// expects the compiled main package beside it as NAME-image.
+func own(ctx context.Context, docker client.APIClient, name, env string) (string, error) {
+	if ref := os.Getenv(env); ref != "" {
+		return ref, given(ctx, docker, ref, env)
+	}
+	dir := name + "-image"
+	root, err := moduleRoot(ctx)
+	if err != nil {
+		return "", fmt.Errorf("build the %s image (or name one in %s): %w", name, env, err)
+	}
+	dockerfile, err := os.ReadFile(filepath.Join(root, dir, "Dockerfile"))
+	if err != nil {
+		return "", fmt.Errorf("build the %s image: %w", name, err)
+	}
+	bin, err := GoBinary(ctx, "./"+dir)
+	if err != nil {
+		return "", fmt.Errorf("build the %s image: %w", name, err)
+	}
+	file, err := LocalFile(dir, bin)
+	if err != nil {
+		return "", fmt.Errorf("build the %s image: %w", name, err)
+	}
+	return Ensure(ctx, docker, Spec{Repo: "killpoint/" + name, Dockerfile: dockerfile, Files: []File{file}})
+}
+
+func given(ctx context.Context, docker client.APIClient, ref, env string) error {
+	_, err := docker.ImageInspect(ctx, ref)
+	if errdefs.IsNotFound(err) {
+		return fmt.Errorf("image %s, named by %s, is not in the Docker daemon: run `make images`, or unset the variable", ref, env)
+	}
+	if err != nil {
+		return fmt.Errorf("inspect image %s, named by %s: %w", ref, env, err)
+	}
+	return nil
+}

@@ -1,0 +1,235 @@
+package probe_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/killpoint/killpoint/history"
+	"github.com/killpoint/killpoint/internal/clock"
+	"github.com/killpoint/killpoint/probe"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// recorded runs fn against a gateway at base and returns the history.
+func recorded(t *testing.T, base string, fn func(*probe.Gateway)) *history.History {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "history.jsonl")
+	w, err := history.Create(path, history.Header{})
+	require.NoError(t, err)
+	transport := &http.Transport{DisableKeepAlives: true}
+	fn(&probe.Gateway{Base: base, Client: &http.Client{Transport: transport}, Recorder: w})
+	require.NoError(t, w.Close())
+	h, err := history.ReadFile(path)
+	require.NoError(t, err)
+	return h
+}
+
+func do(t *testing.T, base string, r probe.Request) history.Return {
+	t.Helper()
+	var ret history.Return
+	h := recorded(t, base, func(g *probe.Gateway) { ret = g.Do(t.Context(), r) })
+	require.Len(t, h.Events, 2, "an operation is its invoke and its return")
+	assert.Equal(t, ret.Op, h.Events[0].Body.(*history.Invoke).Op)
+	assert.Equal(t, ret.Op, h.Events[1].Body.(*history.Return).Op)
+	return ret
+}
+
+func serve(t *testing.T, handler http.HandlerFunc) string {
+	t.Helper()
+	s := httptest.NewServer(handler)
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+// raw accepts one connection at a time and does with it what fn does.
+func raw(t *testing.T, fn func(net.Conn)) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			fn(c)
+			_ = c.Close()
+		}
+	}()
+	t.Cleanup(func() { _ = l.Close(); <-done })
+	return "http://" + l.Addr().String()
+}
+
+func TestAnswers(t *testing.T) {
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		assert.Equal(t, "/gateway/act1/request/health", r.URL.Path)
+		w.Header().Set(probe.HeaderActor, "act1")
+		w.Header().Set(probe.HeaderGeneration, "3")
+		_, _ = w.Write([]byte(`{"n":5}`))
+	})
+	ret := do(t, url, probe.Request{Actor: "act1", Path: "/health", Decode: func(b []byte) (any, error) {
+		var v map[string]any
+		return v, json.Unmarshal(b, &v)
+	}})
+	assert.Equal(t, history.OK, ret.Outcome)
+	assert.Equal(t, "act1", ret.AnsweredBy)
+	assert.Equal(t, int64(3), ret.Generation)
+	assert.Equal(t, map[string]any{"n": 5.0}, ret.Value)
+}
+
+func TestErrorAnswers(t *testing.T) {
+	cases := []struct {
+		name      string
+		status    int
+		header    http.Header
+		body      string
+		readOnly  bool
+		outcome   history.Outcome
+		code      string
+		fromActor bool
+	}{
+		{name: "the engine's error shape", status: 503, body: `{"group":"guard","code":"actor_ready_timeout","message":"m"}`, outcome: history.Info, code: "guard.actor_ready_timeout"},
+		{name: "an error in the header", status: 503, header: http.Header{"X-Rivet-Error": {"envoy.actor_not_found"}}, body: "Actor not found", outcome: history.Info, code: "envoy.actor_not_found"},
+		{name: "400 of the engine: unsure", status: 400, body: `{"group":"guard","code":"x"}`, outcome: history.Info, code: "guard.x"},
+		{name: "400 of the actor: no effect", status: 400, header: http.Header{probe.HeaderActor: {"a"}}, body: `{"group":"user","code":"bad"}`, outcome: history.Fail, code: "user.bad"},
+		{name: "read only: nothing to be unsure of", status: 500, body: "oops", readOnly: true, outcome: history.Fail},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			url := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+				for k, v := range c.header {
+					w.Header()[k] = v
+				}
+				w.WriteHeader(c.status)
+				_, _ = w.Write([]byte(c.body))
+			})
+			ret := do(t, url, probe.Request{Actor: "a", ReadOnly: c.readOnly})
+			assert.Equal(t, c.outcome, ret.Outcome)
+			assert.Equal(t, history.CauseStatus, ret.Cause)
+			assert.Equal(t, c.status, ret.Status)
+			assert.Equal(t, c.code, ret.Code)
+		})
+	}
+}
+
+func TestSilenceIsATimeout(t *testing.T) {
+	release := make(chan struct{})
+	url := serve(t, func(http.ResponseWriter, *http.Request) { <-release })
+	defer close(release)
+	ret := do(t, url, probe.Request{Actor: "a", Timeout: 30 * time.Millisecond})
+	assert.Equal(t, history.CauseTimeout, ret.Cause)
+	assert.Equal(t, history.Info, ret.Outcome, "the request may still take effect")
+}
+
+func TestNoListenerIsRefusedForSure(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	url := "http://" + l.Addr().String()
+	require.NoError(t, l.Close())
+	ret := do(t, url, probe.Request{Actor: "a"})
+	assert.Equal(t, history.CauseRefused, ret.Cause)
+	assert.Equal(t, history.Fail, ret.Outcome)
+}
+
+// What docker-proxy does while its container is down.
+func TestAcceptedAndClosedIsRefusedButUnsure(t *testing.T) {
+	url := raw(t, func(net.Conn) {})
+	ret := do(t, url, probe.Request{Actor: "a"})
+	assert.Equal(t, history.CauseRefused, ret.Cause)
+	assert.Equal(t, history.Info, ret.Outcome)
+	assert.Equal(t, history.Fail, do(t, url, probe.Request{Actor: "a", ReadOnly: true}).Outcome)
+}
+
+func TestCutInTheMiddleOfAnAnswerIsAReset(t *testing.T) {
+	url := raw(t, func(c net.Conn) {
+		_, _ = bufio.NewReader(c).ReadString('\n')
+		_, _ = c.Write([]byte("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"))
+	})
+	ret := do(t, url, probe.Request{Actor: "a"})
+	assert.Equal(t, history.CauseReset, ret.Cause)
+	assert.Equal(t, history.Info, ret.Outcome)
+}
+
+func TestAnEndedTrialIsNoTimeout(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	url := serve(t, func(_ http.ResponseWriter, r *http.Request) { cancel(); <-r.Context().Done() })
+	recorded(t, url, func(g *probe.Gateway) {
+		ret := g.Do(ctx, probe.Request{Actor: "a", Timeout: time.Minute})
+		assert.Equal(t, history.CauseStopped, ret.Cause)
+	})
+}
+
+func TestAnAnswerThatCannotBeReadIsNotOK(t *testing.T) {
+	url := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) })
+	ret := do(t, url, probe.Request{Actor: "a", Decode: func(b []byte) (any, error) {
+		var v any
+		return v, json.Unmarshal(b, &v)
+	}})
+	assert.Equal(t, history.Info, ret.Outcome)
+	assert.Contains(t, ret.Detail, "<html>")
+}
+
+// Each delay has its probe, on its own actor, not before its time, and an
+// actor without an answer is asked on until it gives one.
+func TestSweep(t *testing.T) {
+	var refusals atomic.Int32
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/gateway/b/request/health" && refusals.Add(1) <= 2 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})
+	sweep := probe.Sweep{Delays: []time.Duration{0, 60 * time.Millisecond}, Timeout: time.Second, Bound: 10 * time.Second}
+	origin := clock.Now()
+	h := recorded(t, url, func(g *probe.Gateway) {
+		err := sweep.Run(t.Context(), g, origin, []probe.Target{{Actor: "a"}, {Actor: "b"}}, probe.Request{Path: "/health", ReadOnly: true})
+		require.NoError(t, err)
+	})
+	count := map[string]int{}
+	for _, e := range h.Events {
+		if inv, ok := e.Body.(*history.Invoke); ok {
+			count[inv.Probe+" "+inv.Actor]++
+			assert.GreaterOrEqual(t, e.T.Sub(origin), time.Duration(inv.DelayNS))
+		}
+	}
+	assert.Equal(t, map[string]int{"sweep a": 1, "sweep b": 1, "recovery b": 2}, count)
+}
+
+func TestSweepGivesUpAtItsBound(t *testing.T) {
+	url := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
+	sweep := probe.Sweep{Delays: []time.Duration{0}, Bound: 3 * probe.RecoveryPause}
+	h := recorded(t, url, func(g *probe.Gateway) {
+		require.NoError(t, sweep.Run(t.Context(), g, clock.Now(), []probe.Target{{Actor: "a"}}, probe.Request{ReadOnly: true}))
+	})
+	assert.LessOrEqual(t, len(h.Events), 2*5)
+	assert.GreaterOrEqual(t, len(h.Events), 2*2, "at least one recovery probe")
+}
+
+func TestSweepNeedsAnActorForEachDelay(t *testing.T) {
+	err := probe.Sweep{Delays: []time.Duration{0, 1}}.Run(t.Context(), nil, 0, []probe.Target{{}}, probe.Request{})
+	require.ErrorContains(t, err, "2 delays over 1 actors")
+}
+
+func TestSweepEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	h := recorded(t, "http://127.0.0.1:1", func(g *probe.Gateway) {
+		err := probe.Sweep{Delays: []time.Duration{time.Hour}}.Run(ctx, g, clock.Now(), []probe.Target{{}}, probe.Request{})
+		require.ErrorIs(t, err, context.Canceled)
+	})
+	assert.Empty(t, h.Events, "a probe that was never sent leaves no trace")
+}

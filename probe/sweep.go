@@ -1,0 +1,81 @@
+package probe
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/killpoint/killpoint/history"
+	"github.com/killpoint/killpoint/internal/clock"
+)
+
+// Target is an actor to probe.
+type Target struct{ Actor, Key string }
+
+// Sweep is the same probe sent at a list of delays from one instant, each to
+// an actor of its own, so that no probe profits from the one before.
+type Sweep struct {
+	// Delays from the origin.
+	Delays []time.Duration
+	// Timeout is the client's patience with each probe.
+	Timeout time.Duration
+	// Bound is how long after the origin an actor may take to answer again.
+	Bound time.Duration
+}
+
+// ProbeName and RecoveryName tell, in a history, the sweep's own probes from
+// those that ask on after one without an answer.
+const (
+	ProbeName    = "sweep"
+	RecoveryName = "recovery"
+)
+
+// RecoveryPause is the wait between recovery probes that come back at once
+// (refused, say). An actor offers nothing to wait on from outside, so this is
+// a poll; a probe that is held does not pause.
+const RecoveryPause = 50 * time.Millisecond
+
+// Run sends the probe for targets[i] at Delays[i] after origin, and then asks
+// each actor that gave no good answer again and again until it does or Bound
+// has passed. All it learns is in the history.
+func (s Sweep) Run(ctx context.Context, g *Gateway, origin clock.Mono, targets []Target, probe Request) error {
+	if len(targets) != len(s.Delays) {
+		return fmt.Errorf("sweep of %d delays over %d actors: each delay needs an actor of its own", len(s.Delays), len(targets))
+	}
+	var wg sync.WaitGroup
+	for i, target := range targets {
+		wg.Go(func() { s.one(ctx, g, origin, s.Delays[i], target, probe) })
+	}
+	wg.Wait()
+	return context.Cause(ctx)
+}
+
+func (s Sweep) one(ctx context.Context, g *Gateway, origin clock.Mono, delay time.Duration, target Target, r Request) {
+	r.Actor, r.Key, r.Timeout, r.Op = target.Actor, target.Key, s.Timeout, ""
+	r.Probe, r.Delay = ProbeName, delay
+	if !waitUntil(ctx, origin.Add(delay)) {
+		return
+	}
+	ret := g.Do(ctx, r)
+	deadline := origin.Add(s.Bound)
+	for ret.Outcome != history.OK && clock.Now() < deadline {
+		if !waitUntil(ctx, clock.Now().Add(RecoveryPause)) {
+			return
+		}
+		r.Probe, r.Delay = RecoveryName, clock.Now().Sub(origin)
+		ret = g.Do(ctx, r)
+	}
+}
+
+// waitUntil returns at t, or false when ctx ended first.
+func waitUntil(ctx context.Context, t clock.Mono) bool {
+	timer := time.NewTimer(t.Sub(clock.Now()))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return ctx.Err() == nil
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,122 @@
+package report_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/killpoint/killpoint/check"
+	"github.com/killpoint/killpoint/history"
+	ht "github.com/killpoint/killpoint/internal/historytest"
+	"github.com/killpoint/killpoint/report"
+)
+
+// stored writes a history as a harness would and returns the trial's folder.
+func stored(t *testing.T, dir string, b *ht.Builder) string {
+	t.Helper()
+	w, err := history.Create(report.HistoryPath(dir), history.Header{Run: "r", Trial: "idle-restart/kill"})
+	require.NoError(t, err)
+	for _, e := range b.H.Events {
+		w.RecordAt(e.T, e.Party, e.Kind, e.Body)
+	}
+	require.NoError(t, w.Close())
+	return dir
+}
+
+func trial(t *testing.T) (report.Trial, string) {
+	t.Helper()
+	run := t.TempDir()
+	b := (&ht.Builder{}).At(0, history.KindSettings, &history.Settings{"engine": "2.3.19", "reconnect": "rivet"})
+	b.Restart(1000, 1010, 1100, 1160)
+	b.Op(1160, 2160, ht.Probe("a", 0), ht.TimedOut())
+	b.Op(2210, 3560, ht.Recovery("a"), ht.OK("a", 2))
+	b.Op(1300, 1310, ht.Probe("b", 140*time.Millisecond), history.Return{Outcome: history.Fail, Cause: history.CauseStatus, Status: 503, Code: "guard.x", Generation: -1})
+	b.End(4000)
+	tr, err := report.Judge(stored(t, filepath.Join(run, "t1"), b), check.FaultLanded(), check.AnswersWithin(time.Second))
+	require.NoError(t, err)
+	tr.Again = "make itest RUN=idle"
+	return tr, run
+}
+
+func TestTextShowsTheSweepAndHowToRunAFailureAgain(t *testing.T) {
+	tr, _ := trial(t)
+	var b strings.Builder
+	require.NoError(t, tr.Text(&b))
+	for _, want := range []string{
+		"idle-restart/kill", "engine 2.3.19 · reconnect rivet",
+		"timed out", "1000 ms", "2400 ms", "error 503 guard.x", "never",
+		"2.56 s to the first answer", "never until nobody had to wait",
+		"SIGKILL, dead after 0.01 s, exit code 137",
+		"fail: answers-within-bound", "make itest RUN=idle",
+	} {
+		assert.Contains(t, b.String(), want)
+	}
+}
+
+func TestRunWritesSummaryAndResult(t *testing.T) {
+	tr, dir := trial(t)
+	run := report.Run{Dir: dir, Trials: []report.Trial{tr}}
+	require.NoError(t, run.Write())
+	assert.Equal(t, check.Fail, run.State())
+
+	b, err := os.ReadFile(filepath.Join(dir, "result.json"))
+	require.NoError(t, err)
+	var got struct {
+		State  string
+		Trials []struct {
+			History string
+			Outage  struct {
+				WindowMS    float64 `json:"window_ms"`
+				WindowAllMS float64 `json:"window_all_ms"`
+				Sweep       []struct{ Class, Code string }
+			}
+		}
+	}
+	require.NoError(t, json.Unmarshal(b, &got))
+	assert.Equal(t, "fail", got.State)
+	require.Len(t, got.Trials, 1)
+	assert.Equal(t, "t1/history.jsonl", got.Trials[0].History, "relative, so that the folder can be moved")
+	assert.InDelta(t, 2560, got.Trials[0].Outage.WindowMS, 0.01)
+	assert.InDelta(t, -1, got.Trials[0].Outage.WindowAllMS, 0)
+	assert.Equal(t, "guard.x", got.Trials[0].Outage.Sweep[1].Code)
+
+	md, err := os.ReadFile(filepath.Join(dir, "summary.md"))
+	require.NoError(t, err)
+	assert.Contains(t, string(md), "| 0 ms | timed out | 1000 ms | 2400 ms | - |")
+}
+
+func TestARunOfNothingIsInconclusive(t *testing.T) {
+	assert.Equal(t, check.Inconclusive, report.Run{}.State())
+}
+
+func TestWriteTellsBothFailures(t *testing.T) {
+	err := report.Run{Dir: filepath.Join(t.TempDir(), "missing")}.Write()
+	require.ErrorContains(t, err, "summary.md")
+	require.ErrorContains(t, err, "result.json")
+}
+
+func TestABrokenHistoryIsRefusedWithItsLine(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(report.HistoryPath(dir), []byte("{\"format\":\"killpoint-history\",\"version\":1}\n{\"seq\":1,"), 0o600))
+	_, err := report.Judge(dir)
+	var le *history.LineError
+	require.ErrorAs(t, err, &le)
+	assert.Equal(t, 2, le.Line)
+}
+
+func TestATrialWithoutAnOutageStillHasAVerdict(t *testing.T) {
+	b := &ht.Builder{}
+	b.At(1, history.KindEnd, &history.End{State: history.EndInterrupted, Error: "Ctrl-C"})
+	tr, err := report.Judge(stored(t, t.TempDir(), b), check.FaultLanded())
+	require.NoError(t, err)
+	assert.Nil(t, tr.Outage)
+	var out strings.Builder
+	require.NoError(t, tr.Text(&out))
+	assert.Contains(t, out.String(), "inconclusive")
+}

@@ -1,0 +1,141 @@
+// Package report shows what histories say: on a terminal, as Markdown for a
+// CI job's summary, and as JSON for programs. It computes nothing itself and
+// talks to no container.
+package report
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/killpoint/killpoint/check"
+	"github.com/killpoint/killpoint/history"
+	"github.com/killpoint/killpoint/window"
+)
+
+// Trial is one judged trial.
+type Trial struct {
+	Name string
+	// Dir is the trial's folder, with its history.
+	Dir string
+	// Title are the settings that matter, for the head of its table.
+	Title   string
+	Outage  *window.Outage // nil where the history has none
+	Verdict check.Verdict
+	// Again is the command that runs this trial again.
+	Again string
+}
+
+// Judge reads the history in a trial's folder and judges it.
+func Judge(dir string, invariants ...check.Invariant) (Trial, error) {
+	h, err := history.ReadFile(HistoryPath(dir))
+	if err != nil {
+		return Trial{Dir: dir}, fmt.Errorf("judge the trial in %s: %w", dir, err)
+	}
+	t := Trial{Name: h.Header.Trial, Dir: dir, Title: title(h), Verdict: check.Judge(h, invariants...)}
+	// Without an outage the verdict already says why; the table shows the rest.
+	if o, err := window.Read(h); err == nil {
+		t.Outage = o
+	}
+	return t, nil
+}
+
+// HistoryPath is where a trial's folder keeps its history.
+func HistoryPath(dir string) string { return dir + "/history.jsonl" }
+
+// title is the settings that a reader of a table needs, in a fixed order.
+func title(h *history.History) string {
+	for _, e := range h.Events {
+		s, ok := e.Body.(*history.Settings)
+		if !ok {
+			continue
+		}
+		var parts []string
+		for _, name := range []string{"engine", "fault", "reconnect", "client timeout", "protocol", "load shedding"} {
+			if v, ok := (*s)[name]; ok {
+				parts = append(parts, fmt.Sprintf("%s %v", name, v))
+			}
+		}
+		return strings.Join(parts, " · ")
+	}
+	return ""
+}
+
+// Text writes the trial as a table for a terminal.
+func (t Trial) Text(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n  %s\n", t.Name, t.Title)
+	if t.Outage != nil {
+		sweepText(&b, t.Outage)
+		outageText(&b, t.Outage)
+	}
+	fmt.Fprintf(&b, "  verdict        %v\n", t.Verdict)
+	fmt.Fprintf(&b, "  history        %s\n", HistoryPath(t.Dir))
+	if t.Verdict.State != check.Pass && t.Again != "" {
+		fmt.Fprintf(&b, "  run it again   %s\n", t.Again)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func sweepText(b *strings.Builder, o *window.Outage) {
+	tw := tabwriter.NewWriter(b, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(tw, "delay after /health\tthe probe\ttook\tactor answers again at\tgeneration\t\n")
+	for _, r := range o.Rows {
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t\n", ms(r.Delay), what(r), ms(r.Took), ms(r.AnsweredAt), gen(r.Generation))
+	}
+	tw.Flush() //nolint:errcheck // a strings.Builder takes everything
+}
+
+func outageText(b *strings.Builder, o *window.Outage) {
+	fmt.Fprintf(b, "  outage window  %s to the first answer of an actor, %s until nobody had to wait any more\n", seconds(o.Window()), seconds(o.WindowAll()))
+	fmt.Fprintf(b, "  health gap     %s of it (%s until nobody had to wait) with /health already ok\n", seconds(o.HealthGap()), seconds(o.HealthGapAll()))
+	fmt.Fprintf(b, "  engine         %s; down %s; /health ok %s after its start\n", exitText(o), seconds(o.StartT.Sub(o.ExitT)), seconds(o.Healthy.Sub(o.StartT)))
+	busy := ""
+	if o.Noise.TooNoisy() {
+		busy = "  BUSY HOST: these times are not the engine's alone"
+	}
+	fmt.Fprintf(b, "  host           %v%s\n", o.Noise, busy)
+}
+
+func exitText(o *window.Outage) string {
+	how := "left by itself"
+	if o.Exit.Signal != "" {
+		how = fmt.Sprintf("%s, dead after %s", o.Exit.Signal, seconds(time.Duration(o.Exit.ToDeathNS)))
+	}
+	if o.Exit.GraceEnded {
+		how = fmt.Sprintf("did not leave within its grace, SIGKILL after %s", seconds(o.ExitT.Sub(o.FaultT)))
+	}
+	return fmt.Sprintf("%s, exit code %d", how, o.Exit.Code)
+}
+
+func what(r window.Row) string {
+	if r.Class != window.Errored {
+		return string(r.Class)
+	}
+	return strings.TrimSpace(fmt.Sprintf("%s %d %s", r.Class, r.Status, r.Code))
+}
+
+// ms is a duration in whole milliseconds; a negative one stands for never.
+func ms(d time.Duration) string {
+	if d < 0 {
+		return "never"
+	}
+	return fmt.Sprintf("%d ms", d.Milliseconds())
+}
+
+func seconds(d time.Duration) string {
+	if d < 0 {
+		return "never"
+	}
+	return fmt.Sprintf("%.2f s", d.Seconds())
+}
+
+func gen(n int64) string {
+	if n < 0 {
+		return "-"
+	}
+	return fmt.Sprint(n)
+}

@@ -1,0 +1,319 @@
+// Package scenario carries out trials. A scenario is a struct literal: what
+// runs, what is struck, how it is probed, what must hold. Carrying it out
+// writes a history; the verdict is computed from that alone.
+package scenario
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/killpoint/killpoint/check"
+	"github.com/killpoint/killpoint/containers"
+	"github.com/killpoint/killpoint/fault"
+	"github.com/killpoint/killpoint/history"
+	"github.com/killpoint/killpoint/internal/clock"
+	"github.com/killpoint/killpoint/internal/image"
+	"github.com/killpoint/killpoint/internal/noise"
+	"github.com/killpoint/killpoint/probe"
+	"github.com/killpoint/killpoint/report"
+	"github.com/killpoint/killpoint/rivet"
+	"github.com/killpoint/killpoint/workload"
+)
+
+// Scenario is an engine restart under warmed actors: one actor for each delay
+// of the sweep is warmed, the fault strikes the engine, the engine is started
+// again, and from its first good /health on the sweep asks what its users see.
+type Scenario struct {
+	Name string
+	// Engine is a version, an image reference or the path of a binary.
+	Engine string
+	// Fault strikes the engine.
+	Fault fault.Fault
+	// Reconnect is the policy of the runtime's client: "rivet", "fast" or
+	// "fast:25ms", "none".
+	Reconnect string
+	// Protocol of the envoy connection; 0 is 6, which all engines speak.
+	Protocol int
+	// Heartbeat from inside the actors: "none" (also ""), "sqlite", "kv".
+	Heartbeat string
+	// LoadShedding of the engine; "" is off, so that a busy host is not
+	// mistaken for a race.
+	LoadShedding containers.LoadShedding
+	// DrainGrace is the pool's drain grace period; 0 is 5 s. With it the
+	// engine's own exit takes as long.
+	DrainGrace time.Duration
+	// RuntimeImage replaces the fixture; "" is the fixture.
+	RuntimeImage string
+	// Sweep asks; its Bound is also what AnswersWithin holds the actors to.
+	Sweep probe.Sweep
+	// Invariants besides those that every restart is held to.
+	Invariants []check.Invariant
+	// Again is the command that runs this scenario again, for failures.
+	Again string
+}
+
+// bounds of single steps. Each is far above what was measured, so that only
+// something that is stuck meets it.
+const (
+	cellBound     = 90 * time.Second
+	warmBound     = 60 * time.Second
+	faultBound    = 60 * time.Second // besides the fault's own grace, which is its matter
+	healthyBound  = 30 * time.Second
+	readBackBound = 30 * time.Second
+	cleanUpBound  = 60 * time.Second
+)
+
+// Slug is the scenario's name as a folder's and a container's name may be.
+func (s Scenario) Slug() string {
+	return strings.NewReplacer("/", "-", " ", "-", ":", "-", "@", "-").Replace(s.Name)
+}
+
+// invariants are those of every restart, and the scenario's own.
+func (s Scenario) invariants() []check.Invariant {
+	return append([]check.Invariant{
+		check.FaultLanded(),
+		check.AnswersWithin(s.Sweep.Bound),
+		check.RightActor(),
+		check.LedgerKeeps(workload.Tick, workload.Ledger),
+		check.NoPanic(),
+	}, s.Invariants...)
+}
+
+// Session is what Run needs of a run: *containers.Session.
+type Session = containers.Session
+
+// Observe is called with every event of a trial as it is recorded; it must
+// not block. It is for progress.
+type Observe func(history.Event)
+
+// Run carries out the scenario in dir, which must not hold a history yet, and
+// judges the history. The error says that the harness could not do its work;
+// what the engine did wrong is in the trial's verdict. A trial is returned
+// whenever its history can be read, also with an error.
+func (s Scenario) Run(ctx context.Context, session *Session, run, dir string, observe Observe) (report.Trial, error) {
+	w, err := history.Create(report.HistoryPath(dir), history.Header{Run: run, Trial: s.Name})
+	if err != nil {
+		return report.Trial{Name: s.Name, Dir: dir}, err
+	}
+	if observe != nil {
+		w.Subscribe(observe)
+	}
+	t := &trial{Scenario: s, session: session, w: w}
+	err = t.carryOut(ctx)
+	w.Record("harness", history.KindEnd, end(ctx, err))
+	err = errors.Join(err, w.Close())
+	judged, jerr := report.Judge(dir, s.invariants()...)
+	judged.Again = s.Again
+	return judged, errors.Join(err, jerr)
+}
+
+func end(ctx context.Context, err error) *history.End {
+	switch {
+	case ctx.Err() != nil:
+		return &history.End{State: history.EndInterrupted, Error: fmt.Sprint(context.Cause(ctx))}
+	case err != nil:
+		return &history.End{State: history.EndFailed, Error: err.Error()}
+	default:
+		return &history.End{State: history.EndComplete}
+	}
+}
+
+// trial is one carrying-out of a scenario.
+type trial struct {
+	Scenario
+	session *Session
+	w       *history.Writer
+
+	cell    *containers.Cell
+	counter *workload.Counter
+	targets []probe.Target
+	healthy clock.Mono
+}
+
+type step struct {
+	name string
+	do   func(context.Context) error
+}
+
+func (t *trial) steps() []step {
+	return []step{
+		{"start a cell: engine " + t.Engine + ", runtime with reconnect policy " + t.Reconnect, t.startCell},
+		{fmt.Sprintf("warm %d actors, one for each delay", len(t.Sweep.Delays)), t.warm},
+		{"strike the engine: " + t.Fault.String(), t.strike},
+		{"start the engine again", t.restart},
+		{"wait for its first good /health", t.waitHealthy},
+		{fmt.Sprintf("probe each actor once, with a client timeout of %v, then ask on until it answers or %v have passed", t.Sweep.Timeout, t.Sweep.Bound), t.sweep},
+		{"read the ledgers back", t.readBack},
+	}
+}
+
+func (t *trial) carryOut(ctx context.Context) (err error) {
+	t.w.Record("harness", history.KindSettings, t.settings())
+	steps := t.steps()
+	plan := &history.Plan{}
+	for _, s := range steps {
+		plan.Steps = append(plan.Steps, s.name)
+	}
+	t.w.Record("harness", history.KindPlan, plan)
+
+	quiet, err := noise.Watch(t.w)
+	if err != nil {
+		return err
+	}
+	defer quiet()
+	// The caller's context may have ended already: what was made is removed
+	// on one of its own.
+	defer func() { err = errors.Join(err, t.cleanUp()) }()
+
+	for i, s := range steps {
+		t.w.Record("harness", history.KindStep, &history.Step{N: i + 1, State: history.StepBegun})
+		if err := s.do(ctx); err != nil {
+			t.w.Record("harness", history.KindStep, &history.Step{N: i + 1, State: history.StepFailed, Error: err.Error()})
+			return fmt.Errorf("step %d of %d, %s: %w", i+1, len(steps), s.name, err)
+		}
+		t.w.Record("harness", history.KindStep, &history.Step{N: i + 1, State: history.StepDone})
+	}
+	return nil
+}
+
+func (t *trial) settings() *history.Settings {
+	return &history.Settings{
+		"scenario":       t.Name,
+		"engine":         t.Engine,
+		"fault":          t.Fault.String(),
+		"reconnect":      t.Reconnect,
+		"protocol":       t.protocol(),
+		"heartbeat":      orDefault(t.Heartbeat, "none"),
+		"load shedding":  orDefault(string(t.LoadShedding), string(containers.LoadSheddingOff)),
+		"drain grace":    t.drainGrace().String(),
+		"client timeout": t.Sweep.Timeout.String(),
+		"bound":          t.Sweep.Bound.String(),
+		"delays":         fmt.Sprint(t.Sweep.Delays),
+	}
+}
+
+func orDefault(s, d string) string {
+	if s == "" {
+		return d
+	}
+	return s
+}
+
+func (t *trial) protocol() int {
+	if t.Protocol == 0 {
+		return 6
+	}
+	return t.Protocol
+}
+
+func (t *trial) drainGrace() time.Duration {
+	if t.DrainGrace == 0 {
+		return 5 * time.Second
+	}
+	return t.DrainGrace
+}
+
+func (t *trial) startCell(ctx context.Context) error {
+	ctx, cancel := bounded(ctx, cellBound, "a warmed cell")
+	defer cancel()
+	runtime := t.RuntimeImage
+	if runtime == "" {
+		var err error
+		if runtime, err = image.Fixture(ctx, t.session.Docker()); err != nil {
+			return err
+		}
+	}
+	cell, err := t.session.Run(ctx, containers.CellConfig{
+		Name:         t.Slug(),
+		Engine:       t.Engine,
+		EngineConfig: containers.EngineConfig{LoadShedding: t.LoadShedding, GatewayV3: t.protocol() >= 8},
+		Runtime: containers.RuntimeConfig{
+			Image: runtime,
+			Env: map[string]string{
+				"KILLPOINT_FIXTURE_PROTOCOL":  fmt.Sprint(t.protocol()),
+				"KILLPOINT_FIXTURE_RECONNECT": t.Reconnect,
+				"KILLPOINT_FIXTURE_HEARTBEAT": orDefault(t.Heartbeat, "none"),
+			},
+		},
+		Pool:     containers.PoolConfig{MaxActors: len(t.Sweep.Delays), DrainGrace: t.drainGrace()},
+		Recorder: t.w,
+	})
+	if err != nil {
+		return err
+	}
+	t.cell = cell
+	settings := cell.Settings()
+	t.w.Record("harness", history.KindSettings, &settings)
+	return t.connect()
+}
+
+// connect makes the client of the gateway. It keeps no connection, because
+// one of an earlier incarnation would add its own failure to a probe.
+func (t *trial) connect() error {
+	base, err := url.Parse(t.cell.Gateway())
+	if err != nil {
+		return fmt.Errorf("read the gateway's address: %w", err)
+	}
+	transport := rivet.GuardedTransport(base.Hostname())
+	transport.DisableKeepAlives = true
+	t.counter = &workload.Counter{
+		API: t.cell.API(), Namespace: t.cell.Namespace(), Pool: t.cell.PoolName(), Timeout: 30 * time.Second,
+		Gateway: &probe.Gateway{Base: t.cell.Gateway(), Token: rivet.DefaultToken, Client: &http.Client{Transport: transport}, Recorder: t.w},
+	}
+	return nil
+}
+
+func (t *trial) warm(ctx context.Context) (err error) {
+	ctx, cancel := bounded(ctx, warmBound, "the actors to be warm")
+	defer cancel()
+	t.targets, err = t.counter.Warm(ctx, len(t.Sweep.Delays))
+	return err
+}
+
+func (t *trial) strike(ctx context.Context) error {
+	ctx, cancel := bounded(ctx, faultBound, "the fault to land")
+	defer cancel()
+	_, err := t.Fault.Strike(ctx, t.cell.Engine)
+	return err
+}
+
+func (t *trial) restart(ctx context.Context) error {
+	return t.cell.Engine.Start(ctx)
+}
+
+func (t *trial) waitHealthy(ctx context.Context) (err error) {
+	ctx, cancel := bounded(ctx, healthyBound, "a healthy engine")
+	defer cancel()
+	t.healthy, err = t.cell.WaitHealthy(ctx)
+	return err
+}
+
+func (t *trial) sweep(ctx context.Context) error {
+	return t.Sweep.Run(ctx, t.counter.Gateway, t.healthy, t.targets, workload.HealthProbe())
+}
+
+func (t *trial) readBack(ctx context.Context) error {
+	ctx, cancel := bounded(ctx, readBackBound, "the ledgers")
+	defer cancel()
+	t.counter.ReadLedgers(ctx, t.targets)
+	return nil
+}
+
+func (t *trial) cleanUp() error {
+	if t.cell == nil {
+		return nil
+	}
+	ctx, cancel := bounded(context.Background(), cleanUpBound, "the cell to be removed")
+	defer cancel()
+	return t.cell.Close(ctx)
+}
+
+// bounded is a context that says, when it ends, what was waited for.
+func bounded(ctx context.Context, d time.Duration, what string) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, d, fmt.Errorf("waited %v for %s: %w", d, what, context.DeadlineExceeded))
+}

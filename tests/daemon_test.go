@@ -1,0 +1,98 @@
+package tests
+
+import (
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// proxy stands before the Docker daemon's socket, so that the daemon can go
+// away for one process only. It listens on TCP, as a daemon elsewhere would:
+// the reaper then mounts the daemon's own socket, not the proxy's.
+type proxy struct {
+	listener net.Listener
+	target   string
+
+	mu    sync.Mutex
+	conns []net.Conn
+	gone  bool
+}
+
+func startProxy(t *testing.T, target string) *proxy {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	p := &proxy{listener: l, target: target}
+	go p.serve()
+	t.Cleanup(p.goAway)
+	return p
+}
+
+func (p *proxy) host() string { return "tcp://" + p.listener.Addr().String() }
+
+func (p *proxy) serve() {
+	for {
+		in, err := p.listener.Accept()
+		if err != nil {
+			return
+		}
+		out, err := net.Dial("unix", p.target)
+		if err != nil || !p.keep(in, out) {
+			_ = in.Close()
+			continue
+		}
+		go pipe(in, out)
+		go pipe(out, in)
+	}
+}
+
+// keep notes the connections for goAway; false says that it has been.
+func (p *proxy) keep(conns ...net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.conns = append(p.conns, conns...)
+	return !p.gone
+}
+
+func pipe(dst, src net.Conn) {
+	_, _ = io.Copy(dst, src) // ends with either side
+	_ = dst.Close()
+}
+
+// goAway ends all connections and takes no more.
+func (p *proxy) goAway() {
+	_ = p.listener.Close()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.gone = true
+	for _, c := range p.conns {
+		_ = c.Close()
+	}
+}
+
+// A daemon that stops answering in the middle of a run ends the run with a
+// clear error, not with a hang, and what was made is removed all the same.
+func TestDaemonGoingAwayEndsTheRun(t *testing.T) {
+	session(t)
+	cli := docker(t)
+	socket, unix := strings.CutPrefix(cli.DaemonHost(), "unix://")
+	if !unix {
+		t.Skip("needs a Docker daemon on a unix socket, to stand before it")
+	}
+	p := startProxy(t, socket)
+	c := startChild(t, "DOCKER_HOST="+p.host())
+	id := c.session(t)
+	c.until(t, "strike the engine", time.Minute)
+	p.goAway()
+	state := c.wait(t, time.Minute)
+	assert.Equal(t, 1, state.ExitCode(), c.said())
+	assert.Contains(t, c.said(), "Docker daemon")
+	assert.Contains(t, c.said(), "inconclusive: trial-complete")
+	awaitNothing(t, cli, id, killedBound)
+}

@@ -1,0 +1,193 @@
+// Package tests holds the integration scenarios that `make itest` runs on the
+// real engine. It uses only what a user of the library could use.
+//
+// Settings are environment variables:
+//
+//	KILLPOINT_OUT      the folder of the run (default: a new one under the system's temporary folder)
+//	KILLPOINT_ENGINES  engines to test, separated by commas (default: 2.3.19,2.3.5)
+//	CI                 set to anything: a machine without Docker fails instead of skipping
+package tests
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/killpoint/killpoint/check"
+	"github.com/killpoint/killpoint/containers"
+	"github.com/killpoint/killpoint/history"
+	"github.com/killpoint/killpoint/report"
+	"github.com/killpoint/killpoint/scenario"
+)
+
+// exitInterrupted is the exit code after SIGINT, as shells count.
+const exitInterrupted = 130
+
+// run is the one run of this process.
+var run struct {
+	ctx context.Context
+	dir string
+	// id names the run, after its folder.
+	id    string
+	began time.Time
+	// open opens the session at its first call, so that tests without Docker
+	// run without it; opened is what close has to close.
+	open func() (*containers.Session, error)
+
+	mu     sync.Mutex
+	opened *containers.Session
+	trials []report.Trial
+}
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(realMain(m))
+}
+
+func realMain(m *testing.M) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := setUp(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "killpoint:", err)
+		return 1
+	}
+	code := m.Run()
+	if err := tearDown(); err != nil {
+		fmt.Fprintln(os.Stderr, "killpoint:", err)
+		code = max(code, 1)
+	}
+	if ctx.Err() != nil {
+		return exitInterrupted
+	}
+	return code
+}
+
+func setUp(ctx context.Context) (err error) {
+	run.ctx, run.began = ctx, time.Now()
+	if run.dir = os.Getenv("KILLPOINT_OUT"); run.dir == "" {
+		if run.dir, err = os.MkdirTemp("", "killpoint-run-"); err != nil {
+			return fmt.Errorf("make the run's folder: %w", err)
+		}
+	}
+	if run.dir, err = filepath.Abs(run.dir); err != nil {
+		return fmt.Errorf("find the run's folder %s: %w", run.dir, err)
+	}
+	run.id = filepath.Base(run.dir)
+	run.open = sync.OnceValues(openSession)
+	return nil
+}
+
+func openSession() (*containers.Session, error) {
+	s, err := containers.Open(run.ctx)
+	if err != nil {
+		return nil, err
+	}
+	run.mu.Lock()
+	defer run.mu.Unlock()
+	run.opened = s
+	fmt.Printf("session %s, results in %s\n", s.ID(), run.dir)
+	return s, nil
+}
+
+// tearDown removes what is left of the session, on a context of its own, since
+// the run's has ended if it was interrupted, and writes and prints the report.
+func tearDown() error {
+	run.mu.Lock()
+	defer run.mu.Unlock()
+	err := closeSession()
+	if len(run.trials) == 0 {
+		return err
+	}
+	fmt.Println()
+	for _, t := range run.trials {
+		err = errors.Join(err, t.Text(os.Stdout))
+		fmt.Println()
+	}
+	err = errors.Join(err, report.Run{Dir: run.dir, Trials: run.trials}.Write())
+	fmt.Printf("%d trials, %d not passed, in %.0f s; summary in %s\n",
+		len(run.trials), notPassed(run.trials), time.Since(run.began).Seconds(), filepath.Join(run.dir, "summary.md"))
+	return err
+}
+
+func notPassed(trials []report.Trial) int {
+	n := 0
+	for _, t := range trials {
+		if t.Verdict.State != check.Pass {
+			n++
+		}
+	}
+	return n
+}
+
+func closeSession() error {
+	if run.opened == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	return run.opened.Close(ctx)
+}
+
+// session is the process's, or the end of the test: skipped with the reason on
+// a machine without Docker, failed where CI promised one.
+func session(t *testing.T) *containers.Session {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("needs containers: not run with -short")
+	}
+	s, err := run.open()
+	var missing *containers.UnavailableError
+	switch {
+	case errors.As(err, &missing) && os.Getenv("CI") == "":
+		t.Skipf("%v (with CI set, this fails)", err)
+	case err != nil:
+		t.Fatal(err)
+	}
+	return s
+}
+
+// carryOut runs a scenario as a test: its verdict is the test's.
+func carryOut(t *testing.T, s scenario.Scenario) report.Trial {
+	t.Helper()
+	sess := session(t)
+	dir := filepath.Join(run.dir, s.Slug())
+	trial, err := s.Run(run.ctx, sess, run.id, dir, progress(s.Name))
+	run.mu.Lock()
+	run.trials = append(run.trials, trial)
+	run.mu.Unlock()
+	if err != nil {
+		t.Errorf("the trial could not be carried out: %v", err)
+	}
+	if trial.Verdict.State != check.Pass {
+		t.Errorf("%v\nhistory: %s\nrun it again: %s", trial.Verdict, report.HistoryPath(dir), s.Again)
+	}
+	return trial
+}
+
+// progress prints the steps of a trial as they begin, and what went wrong.
+func progress(name string) scenario.Observe {
+	var steps []string
+	say := func(format string, args ...any) {
+		fmt.Printf("%6.1f s  %-34s %s\n", time.Since(run.began).Seconds(), name, fmt.Sprintf(format, args...))
+	}
+	return func(e history.Event) {
+		switch b := e.Body.(type) {
+		case *history.Plan:
+			steps = b.Steps
+		case *history.Step:
+			if b.State == history.StepBegun {
+				say("%s", steps[b.N-1])
+			} else if b.State == history.StepFailed {
+				say("FAILED: %s", b.Error)
+			}
+		}
+	}
+}

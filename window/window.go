@@ -1,0 +1,267 @@
+// Package window reads a history and says what an outage looked like from
+// outside: each probe of the sweep, the outage window, the health gap.
+package window
+
+import (
+	"errors"
+	"fmt"
+	"sort"
+	"time"
+
+	"github.com/killpoint/killpoint/history"
+	"github.com/killpoint/killpoint/internal/clock"
+	"github.com/killpoint/killpoint/probe"
+)
+
+// AtOnce is the longest an answer may take and still count as "answered at
+// once". A warm request takes 11 to 15 ms; the gateway's first retries of a
+// held one come after 100 and 300 ms, so a held request is always above it.
+const AtOnce = 100 * time.Millisecond
+
+// Class is what a client would say of one probe.
+type Class string
+
+// The classes. Answered at once and held are both good answers: a harness
+// that told them not apart would call a request held for 3 s a success.
+const (
+	Answered Class = "answered at once"
+	Held     Class = "held, then answered"
+	TimedOut Class = "timed out"
+	Refused  Class = "refused"
+	Errored  Class = "error"
+	NotSent  Class = "not sent"
+)
+
+// Row is the probe at one delay.
+type Row struct {
+	Delay, Timeout time.Duration
+	Actor, Key     string
+	Class          Class
+	// Took is the time from sending to the answer, or to giving up.
+	Took time.Duration
+	// Status and Code are the answer's where Class is Errored.
+	Status     int
+	Code       string
+	Generation int64
+	// AnsweredAt is when this actor gave its first good answer after the
+	// origin, to the probe itself or to a later one; -1 if it never did.
+	AnsweredAt time.Duration
+}
+
+// Outage is the sweep after one fault, on the engine, and what it adds up to.
+type Outage struct {
+	// Fault is what was done; times of day follow on the history's clock.
+	Fault   string
+	FaultT  clock.Mono // the fault begins
+	Exit    history.Exit
+	ExitT   clock.Mono // the incarnation is dead
+	StartT  clock.Mono // the next incarnation is asked for
+	Healthy clock.Mono // its first good /health; the origin of all delays
+	// HealthUncertain: /health may have been good this much earlier.
+	HealthUncertain time.Duration
+	Rows            []Row
+	// First is the first good answer of any actor; 0 if none answered.
+	// Last is the first good answer of the last actor that had to wait for
+	// one; First where none had to; 0 if one never got any. An actor that was
+	// asked late and answered at once waited for nothing.
+	First, Last clock.Mono
+	// Noise is the host's worst half second between fault and Last.
+	Noise Noise
+}
+
+// Noise is the host's part between the fault and the last answer: the worst
+// lateness of a timer, and the mean shares of CPU busy and stolen.
+type Noise struct {
+	SchedDelay  time.Duration
+	Busy, Steal float64
+}
+
+// Limits of what a trial can stand. Above 70 % CPU an engine with its default
+// curve sheds load; a timer 100 ms late blurs every class of a probe.
+const (
+	MaxBusy       = 0.70
+	MaxSteal      = 0.20
+	MaxSchedDelay = 100 * time.Millisecond
+)
+
+// TooNoisy reports whether the host was too busy for the trial's times to be
+// the engine's own.
+func (n Noise) TooNoisy() bool {
+	return n.Busy > MaxBusy || n.Steal > MaxSteal || n.SchedDelay > MaxSchedDelay
+}
+
+func (n Noise) String() string {
+	return fmt.Sprintf("CPU %.0f %% busy, %.0f %% stolen, timers up to %v late", 100*n.Busy, 100*n.Steal, n.SchedDelay.Round(time.Millisecond))
+}
+
+// Window is the time from the fault to the first good answer of any actor.
+func (o *Outage) Window() time.Duration { return positive(o.First, o.FaultT) }
+
+// WindowAll is the time from the fault until no actor kept anybody waiting.
+func (o *Outage) WindowAll() time.Duration { return positive(o.Last, o.FaultT) }
+
+// HealthGap is the part of Window in which /health already said ok.
+func (o *Outage) HealthGap() time.Duration { return positive(o.First, o.Healthy) }
+
+// HealthGapAll is the part of WindowAll in which /health already said ok.
+func (o *Outage) HealthGapAll() time.Duration { return positive(o.Last, o.Healthy) }
+
+// positive is t-u, or -1 where t never came.
+func positive(t, u clock.Mono) time.Duration {
+	if t == 0 {
+		return -1
+	}
+	return max(0, t.Sub(u))
+}
+
+// ErrNoOutage says that the history has no fault followed by a recovery.
+var ErrNoOutage = errors.New("the history has no outage to read")
+
+// Read finds the outage in a history.
+func Read(h *history.History) (*Outage, error) {
+	o := &Outage{}
+	events := h.ByTime()
+	if err := o.landmarks(events); err != nil {
+		return nil, err
+	}
+	o.sweep(events)
+	o.noise(events)
+	return o, nil
+}
+
+// landmarks takes the first fault on an engine and what follows it.
+func (o *Outage) landmarks(events []history.Event) error {
+	for _, e := range events {
+		switch b := e.Body.(type) {
+		case *history.Fault:
+			if o.FaultT == 0 && b.Phase == history.FaultBegun {
+				o.FaultT, o.Fault = e.T, b.Kind
+			}
+		case *history.Exit:
+			if o.FaultT != 0 && o.ExitT == 0 && b.Role == "engine" {
+				o.ExitT, o.Exit = e.T, *b
+			}
+		case *history.Container:
+			if o.ExitT != 0 && o.StartT == 0 && b.Role == "engine" && b.What == history.ContainerStarting {
+				o.StartT = e.T
+			}
+		case *history.Health:
+			if o.StartT != 0 && o.Healthy == 0 {
+				o.Healthy, o.HealthUncertain = e.T, time.Duration(b.UncertainNS)
+			}
+		}
+	}
+	for _, m := range []struct {
+		name string
+		t    clock.Mono
+	}{{"a fault", o.FaultT}, {"the engine's exit", o.ExitT}, {"the engine's next start", o.StartT}, {"a healthy engine after it", o.Healthy}} {
+		if m.t == 0 {
+			return fmt.Errorf("%w: it lacks %s", ErrNoOutage, m.name)
+		}
+	}
+	return nil
+}
+
+type probeOp struct {
+	*history.Invoke
+	begun clock.Mono
+	row   *Row
+}
+
+func (o *Outage) sweep(events []history.Event) {
+	ops, rows := map[string]probeOp{}, map[string]*Row{}
+	for _, e := range events {
+		switch b := e.Body.(type) {
+		case *history.Invoke:
+			if b.Probe == probe.ProbeName {
+				rows[b.Actor] = &Row{
+					Delay: time.Duration(b.DelayNS), Timeout: time.Duration(b.TimeoutNS),
+					Actor: b.Actor, Key: b.Key, Class: NotSent, Generation: -1, AnsweredAt: -1,
+				}
+			}
+			if row := rows[b.Actor]; row != nil && b.Probe != "" {
+				ops[b.Op] = probeOp{b, e.T, row}
+			}
+		case *history.Return:
+			if op, ok := ops[b.Op]; ok {
+				o.returned(op, e.T, b)
+			}
+		}
+	}
+	for _, row := range rows {
+		o.Rows = append(o.Rows, *row)
+	}
+	sort.Slice(o.Rows, func(i, j int) bool { return o.Rows[i].Delay < o.Rows[j].Delay })
+	o.answers()
+}
+
+func (o *Outage) returned(op probeOp, t clock.Mono, ret *history.Return) {
+	row := op.row
+	if op.Probe == probe.ProbeName {
+		row.Took = t.Sub(op.begun)
+		row.Class, row.Status, row.Code = Classify(ret, row.Took), ret.Status, ret.Code
+		row.Generation = ret.Generation
+	}
+	if ret.Outcome == history.OK && row.AnsweredAt < 0 {
+		row.AnsweredAt = t.Sub(o.Healthy)
+	}
+}
+
+func (o *Outage) answers() {
+	never := len(o.Rows) == 0
+	for _, row := range o.Rows {
+		at := o.Healthy.Add(row.AnsweredAt)
+		switch {
+		case row.AnsweredAt < 0:
+			never = true
+			continue
+		case o.First == 0 || at < o.First:
+			o.First = at
+		}
+		if row.Class != Answered {
+			o.Last = max(o.Last, at)
+		}
+	}
+	if o.Last = max(o.Last, o.First); never {
+		o.Last = 0
+	}
+}
+
+// Classify says how a client would call what came back after took.
+func Classify(ret *history.Return, took time.Duration) Class {
+	switch {
+	case ret.Outcome == history.OK && took <= AtOnce:
+		return Answered
+	case ret.Outcome == history.OK:
+		return Held
+	case ret.Cause == history.CauseTimeout:
+		return TimedOut
+	case ret.Cause == history.CauseRefused:
+		return Refused
+	default:
+		return Errored
+	}
+}
+
+// noise weighs the half seconds that overlap the time from the fault to the
+// last answer, or to the end where not all answered.
+func (o *Outage) noise(events []history.Event) {
+	until := o.Last
+	if until == 0 && len(events) > 0 {
+		until = events[len(events)-1].T
+	}
+	var span, busy, steal float64
+	for _, e := range events {
+		b, ok := e.Body.(*history.Noise)
+		if !ok || e.T < o.FaultT || e.T.Add(-time.Duration(b.SpanNS)) > until {
+			continue
+		}
+		o.Noise.SchedDelay = max(o.Noise.SchedDelay, time.Duration(b.SchedDelayNS))
+		span += float64(b.SpanNS)
+		busy += b.Busy * float64(b.SpanNS)
+		steal += b.Steal * float64(b.SpanNS)
+	}
+	if span > 0 {
+		o.Noise.Busy, o.Noise.Steal = busy/span, steal/span
+	}
+}

@@ -1,0 +1,113 @@
+package window_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/killpoint/killpoint/history"
+	ht "github.com/killpoint/killpoint/internal/historytest"
+	"github.com/killpoint/killpoint/window"
+)
+
+func TestOutage(t *testing.T) {
+	b := (&ht.Builder{}).Restart(1000, 1010, 1100, 1160)
+	b.Op(1160, 2160, ht.Probe("a", 0), ht.TimedOut())
+	b.Op(1410, 3660, ht.Probe("b", 250*time.Millisecond), ht.OK("b", 2))
+	b.Op(2210, 3560, ht.Recovery("a"), ht.OK("a", 2))
+	b.Op(4160, 4175, ht.Probe("c", 3*time.Second), ht.OK("c", 2))
+	b.Op(4300, 4301, ht.Recovery("a"), ht.OK("a", 2)) // a later answer changes nothing
+	o, err := window.Read(b.End(5000))
+	require.NoError(t, err)
+
+	require.Len(t, o.Rows, 3)
+	a, bb, c := o.Rows[0], o.Rows[1], o.Rows[2]
+	assert.Equal(t, window.TimedOut, a.Class)
+	assert.Equal(t, time.Second, a.Took)
+	assert.Equal(t, 2400*time.Millisecond, a.AnsweredAt)
+	assert.Equal(t, window.Held, bb.Class, "a request held for 2.25 s is no success at once")
+	assert.Equal(t, 2250*time.Millisecond, bb.Took)
+	assert.Equal(t, window.Answered, c.Class)
+	assert.Equal(t, int64(2), c.Generation)
+
+	assert.Equal(t, 2560*time.Millisecond, o.Window())
+	assert.Equal(t, 2660*time.Millisecond, o.WindowAll(), "the third actor was asked at 3 s and kept nobody waiting")
+	assert.Equal(t, 2400*time.Millisecond, o.HealthGap())
+}
+
+func TestWhereNobodyHadToWaitTheWindowEndsWithTheFirstAnswer(t *testing.T) {
+	b := (&ht.Builder{}).Restart(0, 1, 2, 3)
+	b.Op(3, 9, ht.Probe("a", 0), ht.OK("a", 1)).Op(5003, 5008, ht.Probe("b", 5*time.Second), ht.OK("b", 1))
+	o, err := window.Read(b.End(6000))
+	require.NoError(t, err)
+	assert.Equal(t, 9*time.Millisecond, o.Window())
+	assert.Equal(t, 9*time.Millisecond, o.WindowAll())
+}
+
+func TestAnActorThatNeverAnswersLeavesTheWindowOpen(t *testing.T) {
+	b := (&ht.Builder{}).Restart(0, 1, 2, 3)
+	b.Op(3, 1003, ht.Probe("a", 0), ht.TimedOut())
+	b.Op(4, 10, ht.Probe("b", 1), ht.OK("b", 1))
+	o, err := window.Read(b.End(2000))
+	require.NoError(t, err)
+	assert.Equal(t, time.Duration(-1), o.WindowAll())
+	assert.Equal(t, time.Duration(-1), o.HealthGapAll())
+	assert.Equal(t, 10*time.Millisecond, o.Window())
+	assert.Negative(t, o.Rows[0].AnsweredAt)
+}
+
+func TestAProbeWithoutAnEndIsNotSent(t *testing.T) {
+	b := (&ht.Builder{}).Restart(0, 1, 2, 3)
+	b.Op(3, -1, ht.Probe("a", 0), history.Return{})
+	o, err := window.Read(&b.H)
+	require.NoError(t, err)
+	assert.Equal(t, window.NotSent, o.Rows[0].Class)
+}
+
+func TestClassify(t *testing.T) {
+	ok := &history.Return{Outcome: history.OK}
+	assert.Equal(t, window.Answered, window.Classify(ok, window.AtOnce))
+	assert.Equal(t, window.Held, window.Classify(ok, window.AtOnce+1))
+	for cause, class := range map[history.Cause]window.Class{
+		history.CauseTimeout: window.TimedOut, history.CauseRefused: window.Refused,
+		history.CauseReset: window.Errored, history.CauseStatus: window.Errored,
+	} {
+		assert.Equal(t, class, window.Classify(&history.Return{Outcome: history.Info, Cause: cause}, 0))
+	}
+}
+
+func TestNoOutageSaysWhatItLacks(t *testing.T) {
+	b := &ht.Builder{}
+	_, err := window.Read(b.End(1))
+	require.ErrorIs(t, err, window.ErrNoOutage)
+	require.ErrorContains(t, err, "a fault")
+
+	b = (&ht.Builder{}).Restart(0, 1, 2, 3)
+	b.H.Events = b.H.Events[:4] // never healthy again
+	_, err = window.Read(&b.H)
+	require.ErrorContains(t, err, "a healthy engine")
+}
+
+// Only the half seconds between the fault and the last answer count.
+func TestNoise(t *testing.T) {
+	noise := func(busy float64, late time.Duration) *history.Noise {
+		return &history.Noise{SpanNS: 500e6, Busy: busy, SchedDelayNS: int64(late)}
+	}
+	build := func(during *history.Noise) window.Noise {
+		b := (&ht.Builder{}).At(500, history.KindNoise, noise(1, time.Second))
+		b.Restart(1000, 1001, 1002, 1003)
+		b.Op(1003, 1800, ht.Probe("a", 0), ht.OK("a", 1))
+		b.At(1500, history.KindNoise, during).At(9000, history.KindNoise, noise(1, time.Second))
+		o, err := window.Read(b.End(9001))
+		require.NoError(t, err)
+		return o.Noise
+	}
+	quiet := build(noise(0.2, time.Millisecond))
+	assert.False(t, quiet.TooNoisy())
+	assert.InDelta(t, 0.2, quiet.Busy, 1e-9)
+	assert.True(t, build(noise(0.9, time.Millisecond)).TooNoisy())
+	assert.True(t, build(noise(0.1, window.MaxSchedDelay+1)).TooNoisy())
+	assert.True(t, build(&history.Noise{SpanNS: 500e6, Steal: 0.5}).TooNoisy())
+}

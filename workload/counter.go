@@ -1,0 +1,144 @@
+// Package workload drives the fixture's counter actors: it makes and warms
+// them, writes to them, and reads their ledgers back.
+package workload
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/killpoint/killpoint/history"
+	"github.com/killpoint/killpoint/probe"
+	"github.com/killpoint/killpoint/rivet"
+	"github.com/killpoint/killpoint/rivetkit"
+)
+
+// ActorName is the name of the fixture's actor.
+const ActorName = "counter"
+
+// Names of the operations in a history.
+const (
+	Tick   = "tick"
+	Ledger = "ledger"
+	Health = "health"
+)
+
+// Counter drives counter actors in one namespace.
+type Counter struct {
+	API       *rivet.Client
+	Gateway   *probe.Gateway
+	Namespace string
+	Pool      string
+	// Timeout bounds each operation of the workload itself; probes have their
+	// own.
+	Timeout time.Duration
+}
+
+// warmers is how many actors are warmed at a time: on two cores more of them
+// only wait for each other.
+const warmers = 4
+
+// Warm makes n actors and has each tick once, so that all of them run and
+// have something to lose. It fails if one does not: there is nothing to test
+// with an actor that was not well before the fault.
+func (c *Counter) Warm(ctx context.Context, n int) ([]probe.Target, error) {
+	targets := make([]probe.Target, n)
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(warmers)
+	for i := range n {
+		g.Go(func() error {
+			target, err := c.warm(ctx, fmt.Sprintf("counter-%02d", i))
+			targets[i] = target
+			return err
+		})
+	}
+	return targets, g.Wait()
+}
+
+func (c *Counter) warm(ctx context.Context, key string) (probe.Target, error) {
+	actor, _, err := c.API.GetOrCreateActor(ctx, c.Namespace, rivet.ActorRequest{Name: ActorName, Key: key, Pool: c.Pool})
+	if err != nil {
+		return probe.Target{}, fmt.Errorf("create actor %s: %w", key, err)
+	}
+	target := probe.Target{Actor: actor.ID, Key: key}
+	if ret := c.Tick(ctx, target); ret.Outcome != history.OK {
+		return target, fmt.Errorf("warm actor %s (%s): its first tick ended %s, cause %q, status %d %s: %s",
+			key, actor.ID, ret.Outcome, ret.Cause, ret.Status, ret.Code, ret.Detail)
+	}
+	return target, nil
+}
+
+// Tick writes once. The operation's id goes with it into the actor's ledger.
+func (c *Counter) Tick(ctx context.Context, t probe.Target) history.Return {
+	op := c.Gateway.NextOp()
+	const payloadBytes = 16
+	r := action(t, Tick, payloadBytes, op)
+	r.Op, r.Timeout = op, c.Timeout
+	return c.Gateway.Do(ctx, r)
+}
+
+// ReadLedgers reads each actor's ledger back, once. An actor that does not
+// answer leaves that in the history, where the verdict will find it.
+func (c *Counter) ReadLedgers(ctx context.Context, targets []probe.Target) {
+	var g errgroup.Group
+	g.SetLimit(warmers)
+	for _, t := range targets {
+		g.Go(func() error {
+			r := action(t, Ledger)
+			r.ReadOnly, r.Timeout, r.Decode = true, c.Timeout, decodeLedger
+			c.Gateway.Do(ctx, r)
+			return nil
+		})
+	}
+	g.Wait() //nolint:errcheck // no function above returns one
+}
+
+// HealthProbe asks an actor for its health: no database, no write, nothing
+// that counts as a user's action. A probe that wrote would reset the actor's
+// sleep deadline and so change what it measures.
+func HealthProbe() probe.Request {
+	return probe.Request{Name: Health, Method: http.MethodGet, Path: "/health", ReadOnly: true}
+}
+
+// action is a call in RivetKit's client protocol.
+func action(t probe.Target, name string, args ...any) probe.Request {
+	if args == nil {
+		args = []any{}
+	}
+	body, err := rivetkit.EncodeRequest(rivetkit.JSON, rivetkit.V4, args)
+	if err != nil {
+		// The arguments are this package's own numbers and strings.
+		panic(fmt.Sprintf("workload: encode %s: %v", name, err))
+	}
+	return probe.Request{
+		Actor: t.Actor, Key: t.Key, Name: name,
+		Method: http.MethodPost, Path: "/action/" + name, Body: body,
+		Header: http.Header{"Content-Type": {"application/json"}, "X-Rivet-Encoding": {string(rivetkit.JSON)}},
+		Decode: func(b []byte) (any, error) { return rivetkit.DecodeResponse(rivetkit.JSON, b) },
+	}
+}
+
+// decodeLedger keeps the operation ids of a ledger, in its order.
+func decodeLedger(b []byte) (any, error) {
+	out, err := rivetkit.DecodeResponse(rivetkit.JSON, b)
+	if err != nil {
+		return nil, err
+	}
+	rows, ok := out.([]any)
+	if !ok {
+		return nil, fmt.Errorf("ledger is a %T, not a list", out)
+	}
+	ids := make([]any, 0, len(rows))
+	for _, row := range rows {
+		entry, _ := row.(map[string]any)
+		id, ok := entry["op"].(string)
+		if !ok {
+			return nil, fmt.Errorf("ledger entry without an operation id: %v", row)
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
+}
