@@ -3,11 +3,13 @@
 #: ENGINE  engines under test, separated by commas: versions, image references, paths of binaries
 #: RUN     regular expression of the scenarios that itest runs
 #: OUT     folder of the run
+#: CELLS   how many cells run side by side (3): their trials mostly wait
 
 comma   := ,
 ENGINE  ?= 2.3.19,2.3.5
 RUN     ?= .
 OUT     ?= $(CURDIR)/out/$(shell date +%Y%m%d-%H%M%S)
+CELLS   ?= 3
 FUZZ    ?= 10s
 BENCH   ?= .
 
@@ -36,7 +38,7 @@ images: setup ## make the images of a run and print the settings that name them
 
 itest: setup ## run the scenarios on the real engine
 	@mkdir -p '$(OUT)'
-	@$(with_images) KILLPOINT_OUT='$(OUT)' go test -count=1 -timeout 10m -v -run '$(RUN)' ./tests
+	@$(with_images) KILLPOINT_OUT='$(OUT)' go test -count=1 -timeout 10m -parallel '$(CELLS)' -v -run '$(RUN)' ./tests
 
 unit: setup ## run all other tests, with the race detector
 	@$(with_images) go test -race -timeout 10m $(unit_packages)

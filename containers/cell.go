@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -87,6 +88,12 @@ func (c *Cell) add(ctr *Container) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.all = append(c.all, ctr)
+}
+
+func (c *Cell) containers() []*Container {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.all)
 }
 
 func (c *Cell) build(ctx context.Context) error {
@@ -237,10 +244,10 @@ func releaseAll(ports map[int]*port) error {
 // introduce tells the engine of the runtime and waits until it knows it.
 func (c *Cell) introduce(ctx context.Context) error {
 	if _, err := c.api.CreateNamespace(ctx, namespace); err != nil {
-		return fmt.Errorf("create the namespace: %w", err)
+		return fmt.Errorf("create the namespace: %w; the engine's last lines: %s", err, c.engineTail())
 	}
 	p := c.cfg.Pool
-	err := c.api.PutRunnerConfig(ctx, namespace, p.Name, datacenter, rivet.RunnerConfig{
+	err := c.putRunnerConfig(ctx, rivet.RunnerConfig{
 		URL:             fmt.Sprintf("http://%s:%d%s", runtimeAlias, c.cfg.Runtime.Port, runtimeBase),
 		RequestLifespan: p.RequestLifespan,
 		DrainGrace:      p.DrainGrace,
@@ -252,9 +259,39 @@ func (c *Cell) introduce(ctx context.Context) error {
 		DrainOnVersionUpgrade: !p.KeepOnVersionUpgrade,
 	})
 	if err != nil {
-		return fmt.Errorf("write the runner configuration: %w", err)
+		return fmt.Errorf("write the runner configuration: %w; the engine's last lines: %s", err, c.engineTail())
 	}
-	return c.WaitReady(ctx)
+	if err := c.WaitReady(ctx); err != nil {
+		return fmt.Errorf("%w; the engine's last lines: %s", err, c.engineTail())
+	}
+	return nil
+}
+
+func (c *Cell) engineTail() string { return tail(c.Engine.Logs(c.Engine.Incarnation()), tailLines) }
+
+// putRunnerConfig writes the pool's configuration. An engine that has just
+// booted answered that with 500 core.internal_error once in about 100 cells,
+// so such an answer is recorded and asked again, for at most a minute.
+func (c *Cell) putRunnerConfig(ctx context.Context, cfg rivet.RunnerConfig) error {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	for {
+		err := c.api.PutRunnerConfig(ctx, namespace, c.cfg.Pool.Name, datacenter, cfg)
+		var answer *rivet.Error
+		if !errors.As(err, &answer) || answer.Status < http.StatusInternalServerError {
+			return err
+		}
+		c.cfg.Recorder.Record(harness, history.KindLog, &history.Log{
+			Role: "engine", Incarnation: c.Engine.Incarnation(), Stream: "api", Line: err.Error(),
+		})
+		select {
+		case <-ctx.Done():
+			return errors.Join(err, context.Cause(ctx))
+		case <-tick.C:
+		}
+	}
 }
 
 // WaitReady waits, for at most a minute, until the engine knows the runtime's

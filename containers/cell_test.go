@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -333,22 +334,16 @@ func TestCancelledRunLeavesNothing(t *testing.T) {
 func TestRunTakesOtherPortsWhenOneIsLost(t *testing.T) {
 	s := openSession(t, withoutReaper())
 	var thief net.Listener
+	var mu sync.Mutex // the two sandboxes ask at once
 	s.ports.probe = func(n int) bool {
+		mu.Lock()
+		defer mu.Unlock()
 		if thief != nil {
 			return bindable(n)
 		}
 		var err error
 		thief, err = net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", n))
 		return err == nil
-	}
-	// One at a time would take the mutex that the pool does not have: the two
-	// sandboxes ask at once.
-	probe := make(chan struct{}, 1)
-	inner := s.ports.probe
-	s.ports.probe = func(n int) bool {
-		probe <- struct{}{}
-		defer func() { <-probe }()
-		return inner(n)
 	}
 	c, _ := runCell(t, s, nil)
 	defer thief.Close() //nolint:errcheck // of a test's listener

@@ -38,7 +38,7 @@ func (c *Cell) Close(ctx context.Context) error {
 		return c.session.explain("remove cell "+c.cfg.Name, err)
 	}
 	c.closed = true
-	for _, ctr := range c.all {
+	for _, ctr := range c.containers() {
 		ctr.record(ctr.Incarnation(), history.ContainerRemoved, 0)
 	}
 	c.session.mu.Lock()
@@ -56,15 +56,15 @@ func (c *Cell) remove(ctx context.Context) error {
 	if err := c.removeContainers(ctx, mine); err != nil {
 		return err
 	}
-	return bothOf(
+	return allOf(
 		func() error { return c.removeNetworks(ctx, mine) },
 		func() error { return c.removeVolumes(ctx, mine) },
 	)
 }
 
-// bothOf runs all at once and joins their errors; one that fails does not stop
+// allOf runs the steps at once and joins their errors; one that fails does not stop
 // the others.
-func bothOf(steps ...func() error) error {
+func allOf(steps ...func() error) error {
 	errs := make([]error, len(steps))
 	var wg sync.WaitGroup
 	for i, step := range steps {
@@ -79,13 +79,11 @@ func (c *Cell) removeContainers(ctx context.Context, mine filters.Args) error {
 	if err != nil {
 		return fmt.Errorf("list its containers: %w", err)
 	}
-	c.mu.Lock()
-	for _, ctr := range c.all {
+	for _, ctr := range c.containers() {
 		if l, err := ctr.living(); err == nil {
 			l.note("SIGKILL", "teardown", false)
 		}
 	}
-	c.mu.Unlock()
 	steps := make([]func() error, len(list))
 	for i, ctr := range list {
 		steps[i] = func() error {
@@ -96,7 +94,7 @@ func (c *Cell) removeContainers(ctx context.Context, mine filters.Args) error {
 			return gone(err)
 		}
 	}
-	return bothOf(steps...)
+	return allOf(steps...)
 }
 
 func (c *Cell) removeNetworks(ctx context.Context, mine filters.Args) error {
@@ -136,13 +134,10 @@ func gone(err error) error {
 // join waits for the goroutines of all incarnations. Those whose exit the
 // daemon does not report are let go.
 func (c *Cell) join() {
-	c.mu.Lock()
-	all := c.all
-	c.mu.Unlock()
 	timer := time.NewTimer(joinTimeout)
 	defer timer.Stop()
 	expired := false
-	for _, ctr := range all {
+	for _, ctr := range c.containers() {
 		l := ctr.current()
 		if l == nil {
 			continue

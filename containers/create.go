@@ -13,6 +13,7 @@ import (
 	"github.com/testcontainers/testcontainers-go"
 	tcnetwork "github.com/testcontainers/testcontainers-go/network"
 
+	"github.com/killpoint/killpoint/history"
 	"github.com/killpoint/killpoint/internal/reaper"
 )
 
@@ -70,11 +71,11 @@ func (c *Cell) create(ctx context.Context, role, what, image, stopSignal string,
 		id: made.GetContainerID(), image: image, stopSignal: stopSignal, keep: everyLine,
 	}
 	c.add(ctr)
-	ctr.record(1, "created", 0)
+	ctr.record(1, history.ContainerCreated, 0)
 	return ctr, nil
 }
 
-// sandbox creates the container that holds a party's network namespace: its
+// createSandbox creates the container that holds a party's network namespace: its
 // address, its alias on the cell's network and its published ports.
 func (c *Cell) createSandbox(ctx context.Context, alias, image string, ports map[int]*port) (*Container, error) {
 	bindings, exposed := nat.PortMap{}, []string{}

@@ -275,7 +275,6 @@ func (l *life) finish(source string, r exitReport) {
 	if p := l.held(); p != nil {
 		_ = p.close() // nothing was written to it; letGo may have been first
 	}
-	if l.c.role == "engine" { dbg = l.book.all() }
 	l.exit, l.err = l.record(source, r.code, oom), r.err
 	if l.err == nil {
 		l.c.rec.RecordAt(l.diedAt(), harness, history.KindExit, &l.exit)
@@ -368,4 +367,3 @@ func (l *life) note(sig, by string, graceEnded bool) (undo func()) {
 		l.signal, l.by, l.signalT, l.graceEnded = oldSignal, oldBy, oldT, oldEnded
 	}
 }
-var dbg []LogLine

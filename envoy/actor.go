@@ -26,7 +26,8 @@ type Actor interface {
 	// ServeHTTP answers a tunnelled request. The body is streamed, w supports
 	// [http.Flusher]. The response is streamed only with protocol 8 and a
 	// gateway that takes it; else it is sent as a whole when ServeHTTP
-	// returns.
+	// returns. Once a streamed response has begun, the gateway cuts off what
+	// has not been read of the request's body: read first.
 	ServeHTTP(w http.ResponseWriter, r *http.Request)
 	// ServeWebSocket serves a tunnelled WebSocket and returns when done, which
 	// closes it with code 1000 if it is still open.

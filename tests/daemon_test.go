@@ -79,6 +79,7 @@ func (p *proxy) goAway() {
 // A daemon that stops answering in the middle of a run ends the run with a
 // clear error, not with a hang, and what was made is removed all the same.
 func TestDaemonGoingAwayEndsTheRun(t *testing.T) {
+	t.Parallel()
 	session(t)
 	cli := docker(t)
 	socket, unix := strings.CutPrefix(cli.DaemonHost(), "unix://")

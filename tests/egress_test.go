@@ -28,6 +28,7 @@ const meterUID = 64999
 // testcontainers would otherwise take the default route's gateway for the
 // Docker host and poll it over the network.
 func TestHarnessTalksToLoopbackOnly(t *testing.T) {
+	t.Parallel()
 	session(t)
 	socket := strings.TrimPrefix(docker(t).DaemonHost(), "unix://")
 	info, err := os.Stat(socket)

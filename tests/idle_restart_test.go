@@ -31,7 +31,9 @@ var (
 )
 
 // TestIdleRestart restarts an engine whose actors are idle and shows what
-// their users see, second by second, from its first good /health.
+// their users see, second by second, from its first good /health. Its trials
+// run beside each other but not beside the other tests, whose starting of cells
+// would keep the host busy.
 func TestIdleRestart(t *testing.T) {
 	variants := []struct {
 		name      string

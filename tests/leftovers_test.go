@@ -172,6 +172,7 @@ var interruptions = map[string]string{
 
 // Ctrl-C ends a trial in order: nothing is left, and the history says so.
 func TestInterruptedRunLeavesNothing(t *testing.T) {
+	t.Parallel()
 	session(t)
 	for name, step := range interruptions {
 		t.Run(name, func(t *testing.T) {
@@ -197,6 +198,7 @@ func TestInterruptedRunLeavesNothing(t *testing.T) {
 
 // SIGKILL gives the harness no chance: the reaper removes what it made.
 func TestKilledRunLeavesNothing(t *testing.T) {
+	t.Parallel()
 	session(t)
 	for name, step := range interruptions {
 		t.Run(name, func(t *testing.T) {

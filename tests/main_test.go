@@ -16,6 +16,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -107,6 +109,7 @@ func tearDown() error {
 		return err
 	}
 	fmt.Println()
+	slices.SortFunc(run.trials, func(a, b report.Trial) int { return strings.Compare(a.Name, b.Name) })
 	for _, t := range run.trials {
 		err = errors.Join(err, t.Text(os.Stdout))
 		fmt.Println()

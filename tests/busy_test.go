@@ -1,0 +1,57 @@
+package tests
+
+import (
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/killpoint/killpoint/check"
+	"github.com/killpoint/killpoint/fault"
+	"github.com/killpoint/killpoint/probe"
+	"github.com/killpoint/killpoint/scenario"
+)
+
+// A run on a busy machine is marked as such, so that nobody takes its times
+// for the engine's. Not parallel: it disturbs what runs beside it.
+func TestBusyHostIsMarked(t *testing.T) {
+	sess := session(t)
+	release := hog(2 * runtime.NumCPU())
+	defer release()
+	s := scenario.Scenario{
+		Name: "busy-host", Engine: engines()[0], Fault: fault.Kill(), Reconnect: "fast",
+		Sweep: probe.Sweep{Delays: []time.Duration{0}, Timeout: 5 * time.Second, Bound: time.Nanosecond},
+	}
+	trial, err := s.Run(run.ctx, sess, run.id, filepath.Join(run.dir, s.Slug()), nil)
+	require.NoError(t, err)
+	require.NotNil(t, trial.Outage)
+	assert.True(t, trial.Outage.Noise.TooNoisy(), "%v", trial.Outage.Noise)
+	// No actor can answer within a nanosecond: on a quiet host that fails.
+	assert.Equal(t, check.Inconclusive, trial.Verdict.State, "%v", trial.Verdict)
+	var text strings.Builder
+	require.NoError(t, trial.Text(&text))
+	assert.Contains(t, text.String(), "BUSY HOST")
+}
+
+// hog keeps n threads busy until it is released.
+func hog(n int) (release func()) {
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for range n {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+			}
+		})
+	}
+	return func() { close(stop); wg.Wait() }
+}
