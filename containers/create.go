@@ -34,7 +34,16 @@ func (c *Cell) labels(role string) map[string]string {
 	}
 }
 
+// uncut is the context of a call that makes something: bounded, but not ended
+// by ctx. A call that is cut off may yet succeed in the daemon, after Close has
+// looked for what there is to remove.
+func uncut(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+}
+
 func (c *Cell) createNetwork(ctx context.Context) error {
+	ctx, cancel := uncut(ctx)
+	defer cancel()
 	nw, err := tcnetwork.New(ctx, tcnetwork.WithLabels(c.labels("network")))
 	if err != nil {
 		return c.session.explain("create the cell's network", err)
@@ -44,6 +53,8 @@ func (c *Cell) createNetwork(ctx context.Context) error {
 }
 
 func (c *Cell) createVolume(ctx context.Context) error {
+	ctx, cancel := uncut(ctx)
+	defer cancel()
 	_, err := c.session.docker.VolumeCreate(ctx, volume.CreateOptions{Name: c.name("data"), Labels: c.labels("data")})
 	return c.session.explain("create the cell's data volume", err)
 }
@@ -52,9 +63,7 @@ func (c *Cell) createVolume(ctx context.Context) error {
 // so that Close finds it whether or not this returns an error.
 func (c *Cell) create(ctx context.Context, role, what, image, stopSignal string, opts ...testcontainers.ContainerCustomizer) (*Container, error) {
 	name := c.name(what)
-	// A create that is cut off may yet succeed in the daemon, after Close has
-	// looked for what there is to remove.
-	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+	call, cancel := uncut(ctx)
 	defer cancel()
 	opts = append([]testcontainers.ContainerCustomizer{
 		testcontainers.WithNoStart(),
@@ -62,6 +71,9 @@ func (c *Cell) create(ctx context.Context, role, what, image, stopSignal string,
 		testcontainers.WithLabels(c.labels(role)),
 		withQuiet(),
 	}, opts...)
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("create %s: %w", name, context.Cause(ctx))
+	}
 	made, err := testcontainers.Run(call, image, opts...)
 	if err != nil {
 		return nil, c.session.explain("create "+name, err)
@@ -150,6 +162,8 @@ func (c *Cell) createRuntime(ctx context.Context, stopSignal string, sandbox *Co
 // runtimeStopSignal also proves that the image is there. It is looked for
 // first because testcontainers would try to pull a missing one.
 func (c *Cell) runtimeStopSignal(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
 	image := c.cfg.Runtime.Image
 	info, err := c.session.docker.ImageInspect(ctx, image)
 	if errdefs.IsNotFound(err) {

@@ -48,7 +48,6 @@ type Session struct {
 	local  bool
 	host   string // where published ports answer
 	ports  *portPool
-	rig    func(ctx context.Context) (string, error)
 	reaper *reaper.Reaper
 	cells  atomic.Int64
 
@@ -116,8 +115,6 @@ func Open(ctx context.Context, opts ...SessionOption) (*Session, error) {
 	if err := s.connect(ctx); err != nil {
 		return nil, err
 	}
-
-	s.rig = func(ctx context.Context) (string, error) { return image.Rig(ctx, s.docker) }
 	if cfg.reaper {
 		s.reaper, err = reaper.Start(ctx, s.docker, s.id)
 		if err != nil {
@@ -202,6 +199,9 @@ func reach(daemonHost string) (local bool, host string) {
 	}
 	return false, u.Hostname()
 }
+
+// rig makes the rig's own image available.
+func (s *Session) rig(ctx context.Context) (string, error) { return image.Rig(ctx, s.docker) }
 
 // ID names the session. Everything that it makes carries it as a label.
 func (s *Session) ID() string { return s.id }

@@ -135,7 +135,7 @@ func (c *fakeConn) sync() {
 // cut ends the connection as a killed engine does.
 func (c *fakeConn) cut() {
 	c.ws.UnderlyingConn().Close() //nolint:errcheck // it may be gone
-	receive(c.t, c.closed, "the end of the connection")
+	assert.Error(c.t, receive(c.t, c.closed, "the end of the connection"))
 }
 
 func (c *fakeConn) close(code int, reason string) {

@@ -175,14 +175,14 @@ func (e *PanicError) Error() string {
 // stack. It is to be deferred.
 func (g *generation) recovered(in string, err *error) {
 	if v := recover(); v != nil {
-		*err = g.panicked(in, v)
+		p := &PanicError{In: in, Value: v, Stack: debug.Stack()}
+		g.recordPanic(p)
+		*err = p
 	}
 }
 
-func (g *generation) panicked(in string, v any) error {
-	p := &PanicError{In: in, Value: v, Stack: debug.Stack()}
-	g.record("panic", in, fmt.Errorf("%w\n%s", p, p.Stack))
-	return p
+func (g *generation) recordPanic(p *PanicError) {
+	g.record("panic", p.In, fmt.Errorf("%w\n%s", p, p.Stack))
 }
 
 // handlerGroup counts the handlers of a generation that run. Unlike a

@@ -42,6 +42,14 @@ func (r *recording) await(t *testing.T, what string, generation uint32) history.
 	})
 }
 
+// awaitActor is await for one of several actors.
+func (r *recording) awaitActor(t *testing.T, actor, what string, generation uint32) {
+	t.Helper()
+	awaitEvent(t, r, fmt.Sprintf("event %q of actor %s, generation %d", what, actor, generation), func(a history.Actor) bool {
+		return a.Actor == actor && a.What == what && a.Generation == generation
+	})
+}
+
 // awaitEnvoy waits for the nth connection event of a kind.
 func (r *recording) awaitEnvoy(t *testing.T, what string, nth int) history.Envoy {
 	t.Helper()

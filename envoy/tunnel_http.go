@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"runtime/debug"
 	"strconv"
 	"sync"
 
@@ -141,7 +142,7 @@ func (s *httpStream) call(w *response, req *http.Request) (ok bool) {
 			w.abort(http.ErrAbortHandler)
 			return
 		}
-		s.g.panicked("request", v)
+		s.g.recordPanic(&PanicError{In: "request", Value: v, Stack: debug.Stack()})
 		w.fail(http.StatusInternalServerError, "core", "internal_error", "An internal error occurred")
 	}()
 	s.g.actor.ServeHTTP(w, req)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime/debug"
 	"sync"
 
 	"github.com/killpoint/killpoint/envoy/wire"
@@ -119,7 +120,7 @@ func (ws *WebSocket) serve() {
 func (ws *WebSocket) call() (ok bool) {
 	defer func() {
 		if v := recover(); v != nil {
-			ws.g.panicked("websocket", v)
+			ws.g.recordPanic(&PanicError{In: "websocket", Value: v, Stack: debug.Stack()})
 			ok = false
 		}
 	}()
