@@ -8,8 +8,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/containerd/errdefs"
+	"github.com/distribution/reference"
 	dockerimage "github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/client"
 	"github.com/docker/docker/pkg/jsonmessage"
@@ -138,6 +140,9 @@ func ensureImage(ctx context.Context, docker client.APIClient, ref string) (Imag
 	if info.Config != nil {
 		img.Version = info.Config.Labels[VersionLabel]
 	}
+	if img.Version == "" {
+		img.Version = taggedVersion(ref)
+	}
 	return img, nil
 }
 
@@ -148,4 +153,18 @@ func pull(ctx context.Context, docker client.APIClient, ref string) error {
 	}
 	err = jsonmessage.DisplayJSONMessagesStream(progress, io.Discard, 0, false, nil)
 	return errors.Join(err, progress.Close())
+}
+
+// taggedVersion is the version that a reference's tag names, as the published
+// images' do; "" for one such as "latest".
+func taggedVersion(ref string) string {
+	named, err := reference.ParseNormalizedNamed(ref)
+	if err != nil {
+		return ""
+	}
+	tagged, ok := named.(reference.Tagged)
+	if !ok || !versionLike.MatchString(tagged.Tag()) {
+		return ""
+	}
+	return strings.TrimPrefix(tagged.Tag(), "v")
 }

@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -210,7 +211,8 @@ func startEngine(t *testing.T, bin string) *realEngine {
 		// Load shedding off: this machine may be busy.
 		"runtime": map[string]any{"worker_load_shedding_curve": [][]int{{100000, 1000}, {100001, 50}}},
 	}
-	if strings.Contains(bin, "2.3.17") || strings.Contains(bin, "2.3.18") || strings.Contains(bin, "2.3.19") {
+	e.version = versionOf(t, bin)
+	if e.speaksV8() { // older ones refuse the unknown field
 		cfg["features"] = map[string]any{"guard_gateway_v3": map[string]any{"mode": "on", "percentage": 100}}
 	}
 	b, err := json.Marshal(cfg)
@@ -231,8 +233,23 @@ func (e *realEngine) url(path string) string {
 	return fmt.Sprintf("http://127.0.0.1:%d%s", e.guard, path)
 }
 
+// speaksV8 says so of releases from 2.3.17 on.
 func (e *realEngine) speaksV8() bool {
-	return e.version == "2.3.17" || e.version == "2.3.18" || e.version == "2.3.19"
+	var major, minor, patch int
+	if _, err := fmt.Sscanf(e.version, "%d.%d.%d", &major, &minor, &patch); err != nil {
+		return false
+	}
+	return slices.Compare([]int{major, minor, patch}, []int{2, 3, 17}) >= 0
+}
+
+// versionOf asks the binary, which answers "Rivet 2.3.19" and more.
+func versionOf(t *testing.T, bin string) string {
+	t.Helper()
+	out, err := exec.Command(bin, "--version").Output()
+	require.NoError(t, err)
+	words := strings.Fields(string(out))
+	require.Greater(t, len(words), 1, "%s", out)
+	return words[1]
 }
 
 func (e *realEngine) start(t *testing.T) {
@@ -273,11 +290,10 @@ func (e *realEngine) awaitHealthy(t *testing.T) {
 			return false, err.Error()
 		}
 		defer res.Body.Close() //nolint:errcheck // read whole
-		var h struct{ Version, Status string }
+		var h struct{ Status string }
 		if err := json.NewDecoder(res.Body).Decode(&h); err != nil {
 			return false, err.Error()
 		}
-		e.version = h.Version
 		return h.Status == "ok", h.Status
 	})
 }
