@@ -314,6 +314,15 @@ func (e *realEngine) stop(t *testing.T, sig syscall.Signal) {
 
 func (e *realEngine) api(t *testing.T, method, path string, body any) map[string]any {
 	t.Helper()
+	status, text := e.tryAPI(t, method, path, body)
+	require.Less(t, status, 300, "%s %s: %s", method, path, text)
+	var out map[string]any
+	require.NoError(t, json.Unmarshal(text, &out), "%s %s: %s", method, path, text)
+	return out
+}
+
+func (e *realEngine) tryAPI(t *testing.T, method, path string, body any) (int, []byte) {
+	t.Helper()
 	b, err := json.Marshal(body)
 	require.NoError(t, err)
 	req, err := http.NewRequest(method, e.url(path), bytes.NewReader(b))
@@ -325,10 +334,7 @@ func (e *realEngine) api(t *testing.T, method, path string, body any) map[string
 	defer res.Body.Close() //nolint:errcheck // read whole
 	text, err := io.ReadAll(res.Body)
 	require.NoError(t, err)
-	require.Less(t, res.StatusCode, 300, "%s %s: %s", method, path, text)
-	var out map[string]any
-	require.NoError(t, json.Unmarshal(text, &out), "%s %s: %s", method, path, text)
-	return out
+	return res.StatusCode, text
 }
 
 // realCell is one runtime with one actor.
@@ -378,14 +384,19 @@ func (e *realEngine) createActor(t *testing.T, pool, key string) string {
 
 func (e *realEngine) configurePool(t *testing.T, pool, url string) {
 	t.Helper()
-	e.api(t, http.MethodPut, "/runner-configs/"+pool+"?namespace=ns", map[string]any{"datacenters": map[string]any{"default": map[string]any{
+	config := map[string]any{"datacenters": map[string]any{"default": map[string]any{
 		"serverless": map[string]any{
 			"url": url + BasePath, "headers": map[string]string{}, "request_lifespan": 3600,
 			"drain_grace_period": 5, "metadata_poll_interval": 1000, "max_runners": 16,
 			"min_runners": 0, "runners_margin": 0, "slots_per_runner": 1,
 		},
 		"metadata": map[string]any{}, "drain_on_version_upgrade": true,
-	}}})
+	}}}
+	// 2.3.5 says that it is healthy before it can store this: 500 meanwhile.
+	poll(t, 30*time.Second, 20*time.Millisecond, func() (bool, string) {
+		status, text := e.tryAPI(t, http.MethodPut, "/runner-configs/"+pool+"?namespace=ns", config)
+		return status < 300, fmt.Sprintf("%d %s", status, text)
+	})
 	// No event tells that the engine has read the pool's metadata.
 	poll(t, 30*time.Second, 100*time.Millisecond, func() (bool, string) {
 		b, err := json.Marshal(e.api(t, http.MethodGet, "/runner-configs?namespace=ns&runner_name="+pool, nil))

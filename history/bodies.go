@@ -47,8 +47,9 @@ type Invoke struct {
 	Key   string `json:"key,omitempty"`
 	// Via is the way taken: "http", "websocket".
 	Via string `json:"via"`
-	// Probe is set where the action is a probe; DelayNS is then the planned
-	// delay from the sweep's origin, TimeoutNS the client's patience.
+	// Probe is set where the action is a probe; DelayNS is then the delay from
+	// the sweep's origin (planned for a sweep's probe, actual for a recovery
+	// probe), TimeoutNS the client's patience.
 	Probe     string `json:"probe,omitempty"`
 	DelayNS   int64  `json:"delay_ns,omitempty"`
 	TimeoutNS int64  `json:"timeout_ns,omitempty"`
@@ -93,13 +94,19 @@ const (
 	CauseRefused Cause = "refused" // no connection, or closed before a byte of an answer
 	CauseReset   Cause = "reset"   // the connection broke in the middle of an answer
 	CauseStatus  Cause = "status"  // an answer that says error; see Status and Code
-	CauseStopped Cause = "stopped" // the trial ended first
+	// CauseUnreadable: a whole answer, but not one that can be understood.
+	CauseUnreadable Cause = "unreadable"
+	CauseStopped    Cause = "stopped" // the trial ended first
 )
+
+// RoleEngine is the role of the server under test, in bodies and before the
+// "#" of parties and of a fault's target.
+const RoleEngine = "engine"
 
 // Container is a change in the life of a container. Incarnation counts its
 // lives from 1.
 type Container struct {
-	Role        string         `json:"role"` // "engine", "runtime", "sandbox"
+	Role        string         `json:"role"` // RoleEngine, "runtime", "sandbox"
 	Name        string         `json:"name"`
 	ID          string         `json:"id,omitempty"`
 	Incarnation int            `json:"incarnation"`
@@ -175,7 +182,7 @@ const (
 
 // Envoy is a change in the runtime's connection to the engine.
 type Envoy struct {
-	What    string `json:"what"` // "dialing", "connected", "init", "closed", "backoff", "evicted", "drained"
+	What    string `json:"what"` // "dialing", "connected", "init", "closed", "backoff", ...; docs/history.md lists all
 	Attempt int    `json:"attempt,omitempty"`
 	WaitNS  int64  `json:"wait_ns,omitempty"`
 	Code    int    `json:"code,omitempty"`
@@ -189,7 +196,7 @@ type Actor struct {
 	Actor      string `json:"actor"`
 	Key        string `json:"key,omitempty"`
 	Generation uint32 `json:"generation"`
-	What       string `json:"what"` // "start", "running", "wake", "sleep", "abort", "stopped", "request", ...
+	What       string `json:"what"` // "start", "running", "stopped", "panic", ...; docs/history.md lists all
 	Reason     string `json:"reason,omitempty"`
 	Error      string `json:"error,omitempty"`
 }
@@ -208,7 +215,7 @@ type Breakpoint struct {
 	Name       string `json:"name"`
 	Actor      string `json:"actor,omitempty"`
 	Generation uint32 `json:"generation,omitempty"`
-	What       string `json:"what"` // "armed", "reached", "released", "expired"
+	What       string `json:"what"` // "armed", "reached", "released", "expired", "abandoned"
 }
 
 // Frame is one message on the wire, as the tap saw it.
@@ -224,7 +231,7 @@ type Frame struct {
 type Log struct {
 	Role        string `json:"role"`
 	Incarnation int    `json:"incarnation"`
-	Stream      string `json:"stream"` // "stdout", "stderr"
+	Stream      string `json:"stream"` // "stdout", "stderr"; "api" for an error answer of the engine's API
 	Line        string `json:"line"`
 }
 

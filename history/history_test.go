@@ -152,10 +152,28 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestALineWithoutEndDoesNotTakeAllMemory(t *testing.T) {
-	_, err := history.Read("h", bytes.NewReader(bytes.Repeat([]byte("x"), 8<<20)))
+	_, err := history.Read("h", bytes.NewReader(bytes.Repeat([]byte("x"), 33<<20)))
 	var le *history.LineError
 	require.ErrorAs(t, err, &le)
 	assert.Equal(t, 1, le.Line)
+}
+
+// The rig cuts log lines at 4 MiB, and JSON may write one byte as six: what
+// is written then can be read back, and what could not be is refused.
+func TestTheLongestLogLineCanBeReadBack(t *testing.T) {
+	w, path := create(t)
+	w.Record("runtime#1", history.KindLog, &history.Log{Line: strings.Repeat("\x01", 4<<20)})
+	require.NoError(t, w.Close())
+	h, err := history.ReadFile(path)
+	require.NoError(t, err)
+	assert.Len(t, h.Events[0].Body.(*history.Log).Line, 4<<20)
+
+	w, path = create(t)
+	w.Record("runtime#1", history.KindLog, &history.Log{Line: strings.Repeat("\x01", 6<<20)})
+	require.Error(t, w.Close())
+	h, err = history.ReadFile(path)
+	require.NoError(t, err)
+	assert.Empty(t, h.Events)
 }
 
 // A kind of a later version is kept, not refused: only Version says that an

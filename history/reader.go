@@ -14,8 +14,10 @@ import (
 )
 
 // maxLine bounds a line, so that a file without line ends cannot take all
-// memory. Events are small: the largest carry a tail of a log.
-const maxLine = 4 << 20
+// memory. The largest events carry a line of a container's log, which the rig
+// cuts at 4 MiB; JSON may need six bytes for one of those. A writer keeps to
+// it too: it must not write what no reader accepts.
+const maxLine = 32 << 20
 
 // History is a whole history, read.
 type History struct {

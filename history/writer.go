@@ -100,6 +100,9 @@ func (w *Writer) line(v any) error {
 	if err != nil {
 		return fmt.Errorf("encode a line of the history: %w", err)
 	}
+	if len(b) >= maxLine {
+		return fmt.Errorf("write the history %s: a line of %d bytes, at most %d can be read back", w.f.Name(), len(b), maxLine-1)
+	}
 	if _, err := w.f.Write(append(b, '\n')); err != nil {
 		return fmt.Errorf("write the history %s: %w", w.f.Name(), err)
 	}

@@ -105,7 +105,7 @@ func (g *Gateway) exchange(ctx context.Context, r Request) history.Return {
 		return begun.failure(outer, err, r.ReadOnly)
 	}
 	defer resp.Body.Close() //nolint:errcheck // the answer is read in full below, or its failure is reported
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
 	if err != nil {
 		return begun.failure(outer, err, r.ReadOnly)
 	}
@@ -133,13 +133,12 @@ func (g *Gateway) request(ctx context.Context, r Request) (*http.Request, error)
 
 // trace knows how far a request came, which decides what its failure means.
 type trace struct {
-	connected, sent, answering atomic.Bool
+	connected, answering atomic.Bool
 }
 
 func (t *trace) hooks() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
 		GotConn:              func(httptrace.GotConnInfo) { t.connected.Store(true) },
-		WroteRequest:         func(httptrace.WroteRequestInfo) { t.sent.Store(true) },
 		GotFirstResponseByte: func() { t.answering.Store(true) },
 	}
 }
@@ -149,7 +148,7 @@ func (t *trace) hooks() *httptrace.ClientTrace {
 // waits (docker-proxy does that while its container is down), but its outcome
 // stays open, because the request may have reached the actor.
 func (t *trace) failure(outer context.Context, err error, readOnly bool) history.Return {
-	ret := history.Return{Outcome: history.Info, Generation: -1, Detail: err.Error()}
+	ret := history.Return{Outcome: unsure(readOnly || !t.connected.Load()), Generation: -1, Detail: err.Error()}
 	var timeout interface{ Timeout() bool }
 	switch {
 	case outer.Err() != nil:
@@ -160,9 +159,6 @@ func (t *trace) failure(outer context.Context, err error, readOnly bool) history
 		ret.Cause = history.CauseReset
 	default:
 		ret.Cause = history.CauseRefused
-	}
-	if readOnly || !t.connected.Load() {
-		ret.Outcome = history.Fail
 	}
 	return ret
 }
@@ -180,23 +176,39 @@ func answer(resp *http.Response, body []byte, r Request) history.Return {
 	if r.Decode == nil {
 		return ret
 	}
-	value, err := r.Decode(body)
+	value, err := decode(r, body)
 	if err != nil {
-		ret.Outcome, ret.Cause, ret.Detail = history.Info, history.CauseStatus, fmt.Sprintf("undecodable answer: %v: %s", err, excerpt(body))
+		ret.Outcome, ret.Cause, ret.Detail = unsure(r.ReadOnly), history.CauseUnreadable, fmt.Sprintf("%v: %s", err, excerpt(body))
 		return ret
 	}
 	ret.Value = value
 	return ret
 }
 
+func decode(r Request, body []byte) (any, error) {
+	if len(body) > maxAnswer {
+		return nil, fmt.Errorf("the answer is longer than %d bytes", maxAnswer)
+	}
+	return r.Decode(body)
+}
+
+// unsure is the outcome of an operation whose effect is not known: none for
+// one that has no effect.
+func unsure(readOnly bool) history.Outcome {
+	if readOnly {
+		return history.Fail
+	}
+	return history.Info
+}
+
 // errorOutcome is what an error answer says of the effect: nothing can be
 // concluded from a 5xx, and from a 4xx only when the actor itself gave it.
 func errorOutcome(resp *http.Response, readOnly bool) history.Outcome {
 	fromActor := resp.Header.Get(HeaderActor) != ""
-	if readOnly || (fromActor && resp.StatusCode < http.StatusInternalServerError) {
+	if fromActor && resp.StatusCode < http.StatusInternalServerError {
 		return history.Fail
 	}
-	return history.Info
+	return unsure(readOnly)
 }
 
 // errorCode finds "group.code": in the engine's header or in the error shape

@@ -94,14 +94,13 @@ func TestAnswers(t *testing.T) {
 
 func TestErrorAnswers(t *testing.T) {
 	cases := []struct {
-		name      string
-		status    int
-		header    http.Header
-		body      string
-		readOnly  bool
-		outcome   history.Outcome
-		code      string
-		fromActor bool
+		name     string
+		status   int
+		header   http.Header
+		body     string
+		readOnly bool
+		outcome  history.Outcome
+		code     string
 	}{
 		{name: "the engine's error shape", status: 503, body: `{"group":"guard","code":"actor_ready_timeout","message":"m"}`, outcome: history.Info, code: "guard.actor_ready_timeout"},
 		{name: "an error in the header", status: 503, header: http.Header{"X-Rivet-Error": {"envoy.actor_not_found"}}, body: "Actor not found", outcome: history.Info, code: "envoy.actor_not_found"},
@@ -176,12 +175,24 @@ func TestAnEndedTrialIsNoTimeout(t *testing.T) {
 
 func TestAnAnswerThatCannotBeReadIsNotOK(t *testing.T) {
 	url := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) })
-	ret := do(t, url, probe.Request{Actor: "a", Decode: func(b []byte) (any, error) {
+	r := probe.Request{Actor: "a", Decode: func(b []byte) (any, error) {
 		var v any
 		return v, json.Unmarshal(b, &v)
-	}})
+	}}
+	ret := do(t, url, r)
 	assert.Equal(t, history.Info, ret.Outcome)
+	assert.Equal(t, history.CauseUnreadable, ret.Cause)
 	assert.Contains(t, ret.Detail, "<html>")
+	r.ReadOnly = true
+	assert.Equal(t, history.Fail, do(t, url, r).Outcome, "a read has no effect to be unsure of")
+}
+
+// An answer that is cut off must not look like a whole one.
+func TestAnAnswerThatIsTooLongIsNotOK(t *testing.T) {
+	url := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 2<<20)) })
+	ret := do(t, url, probe.Request{Actor: "a", Decode: func(b []byte) (any, error) { return len(b), nil }})
+	assert.Equal(t, history.CauseUnreadable, ret.Cause)
+	assert.Contains(t, ret.Detail, "longer than 1048576 bytes")
 }
 
 // Each delay has its probe, on its own actor, not before its time, and an
@@ -211,7 +222,7 @@ func TestSweep(t *testing.T) {
 
 func TestSweepGivesUpAtItsBound(t *testing.T) {
 	url := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
-	sweep := probe.Sweep{Delays: []time.Duration{0}, Bound: 3 * probe.RecoveryPause}
+	sweep := probe.Sweep{Delays: []time.Duration{0}, Timeout: time.Second, Bound: 3 * probe.RecoveryPause}
 	h := recorded(t, url, func(g *probe.Gateway) {
 		require.NoError(t, sweep.Run(t.Context(), g, clock.Now(), []probe.Target{{Actor: "a"}}, probe.Request{ReadOnly: true}))
 	})
@@ -219,16 +230,49 @@ func TestSweepGivesUpAtItsBound(t *testing.T) {
 	assert.GreaterOrEqual(t, len(h.Events), 2*2, "at least one recovery probe")
 }
 
-func TestSweepNeedsAnActorForEachDelay(t *testing.T) {
-	err := probe.Sweep{Delays: []time.Duration{0, 1}}.Run(t.Context(), nil, 0, []probe.Target{{}}, probe.Request{})
-	require.ErrorContains(t, err, "2 delays over 1 actors")
+// After a probe that was held the next one follows at once; only those that
+// come back quickly are spaced.
+func TestRecoveryDoesNotPauseAfterAHeldProbe(t *testing.T) {
+	var n atomic.Int32
+	url := serve(t, func(_ http.ResponseWriter, r *http.Request) {
+		if n.Add(1) <= 4 {
+			<-r.Context().Done() // held until the client gives up
+		}
+	})
+	const timeout = 2 * probe.RecoveryPause
+	sweep := probe.Sweep{Delays: []time.Duration{0}, Timeout: timeout, Bound: 10 * time.Second}
+	h := recorded(t, url, func(g *probe.Gateway) {
+		require.NoError(t, sweep.Run(t.Context(), g, clock.Now(), []probe.Target{{Actor: "a"}}, probe.Request{ReadOnly: true}))
+	})
+	require.Len(t, h.Events, 2*5)
+	least := time.Hour
+	for i := 2; i < len(h.Events); i += 2 { // the least gap: a busy host may lengthen any of them
+		least = min(least, h.Events[i].T.Sub(h.Events[i-1].T))
+	}
+	assert.Less(t, least, probe.RecoveryPause/2)
+}
+
+func TestASweepThatCannotBeJudgedIsRefused(t *testing.T) {
+	ds := func(ds ...time.Duration) []time.Duration { return ds }
+	for want, c := range map[string]struct {
+		sweep   probe.Sweep
+		targets []probe.Target
+	}{
+		"2 delays over 1 actors": {probe.Sweep{Delays: ds(0, 1), Timeout: 1, Bound: 9}, []probe.Target{{}}},
+		"asks actor k (a) twice": {probe.Sweep{Delays: ds(0, 1), Timeout: 1, Bound: 9}, []probe.Target{{Actor: "a", Key: "k"}, {Actor: "a", Key: "k"}}},
+		"client timeout of 0s":   {probe.Sweep{Delays: ds(0), Bound: 9}, []probe.Target{{}}},
+		"bound of 9ns":           {probe.Sweep{Delays: ds(9), Timeout: 1, Bound: 9}, []probe.Target{{}}},
+		"delay of -1ns":          {probe.Sweep{Delays: ds(-1), Timeout: 1, Bound: 9}, []probe.Target{{}}},
+	} {
+		require.ErrorContains(t, c.sweep.Run(t.Context(), nil, 0, c.targets, probe.Request{}), want)
+	}
 }
 
 func TestSweepEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	h := recorded(t, "http://127.0.0.1:1", func(g *probe.Gateway) {
-		err := probe.Sweep{Delays: []time.Duration{time.Hour}}.Run(ctx, g, clock.Now(), []probe.Target{{}}, probe.Request{})
+		err := probe.Sweep{Delays: []time.Duration{time.Hour}, Timeout: time.Second, Bound: 2 * time.Hour}.Run(ctx, g, clock.Now(), []probe.Target{{}}, probe.Request{})
 		require.ErrorIs(t, err, context.Canceled)
 	})
 	assert.Empty(t, h.Events, "a probe that was never sent leaves no trace")
