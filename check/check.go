@@ -58,11 +58,14 @@ func Judge(h *history.History, invariants ...Invariant) Verdict {
 
 // Worse is the worse of two states: fail, then inconclusive, then pass.
 func Worse(a, b State) State {
-	rank := map[State]int{Pass: 0, Inconclusive: 1, Fail: 2}
-	if rank[b] > rank[a] {
-		return b
+	switch {
+	case a == Fail || b == Fail:
+		return Fail
+	case a == Pass && b == Pass:
+		return Pass
+	default: // a state that is not known, or none, proves nothing either
+		return Inconclusive
 	}
-	return a
 }
 
 // First is the finding that decided the verdict.
@@ -107,7 +110,9 @@ func complete() Invariant {
 			return passed("the plan was carried out")
 		}
 		for _, e := range h.Events {
-			if end, ok := e.Body.(*history.End); ok {
+			if end, ok := e.Body.(*history.End); ok && end.State == history.EndComplete {
+				return undecided("events follow the history's end, which was event %d", e.Seq)
+			} else if ok {
 				return undecided("the trial ended %s: %s", end.State, end.Error)
 			}
 		}

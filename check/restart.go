@@ -1,6 +1,7 @@
 package check
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -9,22 +10,33 @@ import (
 	"github.com/killpoint/killpoint/window"
 )
 
-// FaultLanded: the fault struck the engine while it ran, as planned, and the
-// engine came back. Without that the trial proved nothing.
+// FaultLanded: the fault struck the engine while it ran, as planned, the
+// engine died of it and came back. Without that the trial proved nothing.
 func FaultLanded() Invariant {
 	return Invariant{Name: "fault-landed", Check: func(h *history.History) Finding {
 		o, err := window.Read(h)
 		if err != nil {
 			return undecided("%v", err)
 		}
-		for _, e := range h.Events {
-			if f, ok := e.Body.(*history.Fault); ok && f.Phase == history.FaultLanded {
-				return passed("%s struck %s, dead after %v", f.Kind, f.Target, o.ExitT.Sub(o.FaultT).Round(time.Millisecond))
-			}
+		struck := fmt.Sprintf("engine#%d", o.Exit.Incarnation)
+		switch {
+		case o.LandedT == 0:
+			return undecided("%s of %s was not confirmed to have landed", o.Fault.Kind, o.Fault.Target)
+		case o.Fault.Target != struck:
+			return undecided("%s was to strike %s, but %s died", o.Fault.Kind, o.Fault.Target, struck)
+		case o.Exit.Signal == "":
+			return undecided("%s left by itself, with code %d, before the fault struck it", struck, o.Exit.Code)
+		case o.Exit.OOM:
+			return undecided("%s died for lack of memory", struck)
+		case o.Fault.Kind == "kill" && o.Exit.Code != killedCode:
+			return undecided("%s exited with code %d, not with the %d of a SIGKILL: it died of something else", struck, o.Exit.Code, killedCode)
 		}
-		return undecided("no fault was confirmed to have landed")
+		return passed("%s struck %s, dead after %v", o.Fault.Kind, struck, o.ExitT.Sub(o.FaultT).Round(time.Millisecond))
 	}}
 }
+
+// killedCode is 128 + SIGKILL, as Docker reports it.
+const killedCode = 137
 
 // AnswersWithin: every actor that the sweep probed gave a good answer within
 // bound of the first good /health. On a host that was too busy, a miss is
@@ -38,23 +50,35 @@ func AnswersWithin(bound time.Duration) Invariant {
 		if len(o.Rows) == 0 {
 			return undecided("no probe was sent")
 		}
+		worst := passed("%d actors answered again within %v", len(o.Rows), bound)
 		for _, row := range o.Rows {
-			if row.Class == window.NotSent {
-				return undecided("the probe of actor %s at %v has no end", row.Key, row.Delay)
+			f := answersWithin(h, o, row, bound)
+			if f.State == Fail {
+				return f
 			}
-			if row.AnsweredAt >= 0 && row.AnsweredAt <= bound {
-				continue
+			if worst.State == Pass && f.State != Pass {
+				worst = f
 			}
-			if _, last := h.Span(); row.AnsweredAt < 0 && last < o.Healthy.Add(bound) {
-				return undecided("actor %s had not answered when the trial ended, %v after /health, before its bound of %v", row.Key, last.Sub(o.Healthy).Round(time.Millisecond), bound)
-			}
-			if o.Noise.TooNoisy() {
-				return undecided("actor %s did not answer within %v, on a busy host (%v)", row.Key, bound, o.Noise)
-			}
-			return failed(opsOf(h, row.Actor), "actor %s (%s) %s, bound %v", row.Key, row.Actor, answered(row), bound)
 		}
-		return passed("%d actors answered again within %v", len(o.Rows), bound)
+		return worst
 	}}
+}
+
+func answersWithin(h *history.History, o *window.Outage, row window.Row, bound time.Duration) Finding {
+	_, last := h.Span()
+	switch {
+	case row.AnsweredAt >= 0 && row.AnsweredAt <= bound:
+		return passed("")
+	case row.Delay >= bound:
+		return undecided("actor %s was first asked %v after /health, which is not before its bound of %v", row.Key, row.Delay, bound)
+	case row.Class == window.CutOff:
+		return undecided("the probe of actor %s at %v has no end", row.Key, row.Delay)
+	case row.AnsweredAt < 0 && last < o.Healthy.Add(bound):
+		return undecided("actor %s had not answered when the trial ended, %v after /health, before its bound of %v", row.Key, last.Sub(o.Healthy).Round(time.Millisecond), bound)
+	case o.Noise.TooNoisy():
+		return undecided("actor %s did not answer within %v, on a busy host (%v)", row.Key, bound, o.Noise)
+	}
+	return failed(opsOf(h, row.Actor), "actor %s (%s) %s, bound %v", row.Key, row.Actor, answered(row), bound)
 }
 
 func answered(row window.Row) string {
@@ -84,39 +108,58 @@ func opsOf(h *history.History, actor string) []uint64 {
 	return seqs
 }
 
-// RightActor: no good answer came from another actor than the one asked.
+// RightActor: every good answer came from the actor that was asked.
 func RightActor() Invariant {
 	return Invariant{Name: "right-actor", Check: func(h *history.History) Finding {
-		asked, seqs, n := map[string]*history.Invoke{}, map[string]uint64{}, 0
+		asked, seqs, said, silent := map[string]*history.Invoke{}, map[string]uint64{}, 0, 0
 		for _, e := range h.Events {
 			switch b := e.Body.(type) {
 			case *history.Invoke:
 				asked[b.Op], seqs[b.Op] = b, e.Seq
 			case *history.Return:
 				op := asked[b.Op]
-				if op == nil || b.Outcome != history.OK || b.AnsweredBy == "" {
-					continue
-				}
-				if b.AnsweredBy != op.Actor {
+				switch {
+				case op == nil || b.Outcome != history.OK:
+				case b.AnsweredBy == "":
+					silent++
+				case b.AnsweredBy != op.Actor:
 					return failed([]uint64{seqs[b.Op], e.Seq}, "%s to actor %s was answered by actor %s", op.Name, op.Actor, b.AnsweredBy)
+				default:
+					said++
 				}
-				n++
 			}
 		}
-		if n == 0 {
-			return undecided("no answer said who gave it")
+		if silent > 0 || said == 0 {
+			return undecided("%d of %d good answers did not say who gave them", silent, silent+said)
 		}
-		return passed("%d answers came from the actor asked", n)
+		return passed("%d answers came from the actor asked", said)
 	}}
 }
 
-// NoPanic: no container's log shows a panic.
+// NoPanic: no container's log shows a panic, and the runtime reported none of
+// an actor's. It needs the log of the engine to have been read.
 func NoPanic() Invariant {
 	return Invariant{Name: "no-panic", Check: func(h *history.History) Finding {
+		read := 0
 		for _, e := range h.Events {
-			if l, ok := e.Body.(*history.Log); ok && isPanic(l.Line) {
-				return failed([]uint64{e.Seq}, "%s#%d: %s", l.Role, l.Incarnation, l.Line)
+			switch b := e.Body.(type) {
+			case *history.Log:
+				if isPanic(b.Line) {
+					return failed([]uint64{e.Seq}, "%s#%d: %s", b.Role, b.Incarnation, b.Line)
+				}
+			case *history.Actor:
+				if b.What == "panic" {
+					first, _, _ := strings.Cut(b.Error, "\n")
+					return failed([]uint64{e.Seq}, "%s, actor %s, generation %d: %s", e.Party, b.Actor, b.Generation, first)
+				}
+			case *history.Exit:
+				if b.Role == "engine" {
+					read += b.LogLines
+				}
 			}
+		}
+		if read == 0 {
+			return undecided("no line of the engine's log was read")
 		}
 		return passed("no panic in a log")
 	}}
@@ -124,52 +167,94 @@ func NoPanic() Invariant {
 
 // isPanic knows how Go's and Rust's runtimes begin the report of a panic.
 func isPanic(line string) bool {
-	return strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") ||
-		(strings.Contains(line, "thread '") && strings.Contains(line, "panicked at"))
+	for _, begin := range []string{"panic: ", "fatal error: ", "fatal runtime error: "} {
+		if strings.HasPrefix(line, begin) {
+			return true
+		}
+	}
+	return strings.Contains(line, "thread '") && strings.Contains(line, "panicked at")
 }
 
 // LedgerKeeps: each write that was acknowledged before the ledger was read
-// back is in it, and none is in it twice. The writes are operations named write; the
-// ledger is the value of operations named read, a list of operation ids.
+// back is in it; no write is in it twice, and none that was not sent to its
+// actor or that certainly had no effect. The writes are operations named
+// write; the ledger is the value of operations named read, a list of operation
+// ids. A ledger that was read before the engine died proves nothing.
 func LedgerKeeps(write, read string) Invariant {
 	return Invariant{Name: "ledger-keeps-acked-writes", Check: func(h *history.History) Finding {
 		l := readLedger(h, write, read)
 		if len(l.books) == 0 {
 			return undecided("no ledger was read back")
 		}
-		n := 0
+		if f := l.foreign(write); f.State == Fail {
+			return f
+		}
+		kept, missing := 0, Finding{State: Pass}
 		for _, w := range l.writes {
 			book, ok := l.books[w.actor]
-			if !ok {
-				return undecided("the ledger of actor %s was not read back", w.actor)
-			}
-			// Whether acknowledged or not, no write may take effect twice.
-			if times := book.times[w.op]; times > 1 {
-				return failed([]uint64{w.seq, book.seq}, "%s %s of actor %s was applied %d times", write, w.op, w.actor, times)
-			}
-			if !w.acked || w.returned > book.invoked {
+			switch {
+			case !ok:
+				missing = undecided("the ledger of actor %s was not read back", w.actor)
 				continue
-			}
-			if book.times[w.op] == 0 {
+			// Whether acknowledged or not, no write may take effect twice.
+			case book.times[w.op] > 1:
+				return failed([]uint64{w.seq, book.seq}, "%s %s of actor %s was applied %d times", write, w.op, w.actor, book.times[w.op])
+			case w.outcome == history.Fail && book.times[w.op] > 0 && l.refused(w.op):
+				return failed([]uint64{w.seq, book.seq}, "%s %s of actor %s certainly had no effect, but is in its ledger", write, w.op, w.actor)
+			case w.outcome != history.OK || w.returned > book.invoked:
+				continue
+			case book.times[w.op] == 0:
 				return failed([]uint64{w.seq, book.seq}, "acknowledged %s %s of actor %s is missing from its ledger", write, w.op, w.actor)
+			case book.invoked < l.died:
+				missing = undecided("the ledger of actor %s was last read before the engine died", w.actor)
 			}
-			n++
+			kept++
 		}
-		if n == 0 {
+		if missing.State != Pass {
+			return missing
+		}
+		if kept == 0 {
 			return undecided("no write was acknowledged before the ledger was read")
 		}
-		return passed("%d acknowledged writes are in their ledgers once", n)
+		return passed("%d acknowledged writes are in their ledgers once", kept)
 	}}
+}
+
+// refused reports whether all attempts at a write certainly had no effect.
+func (l ledger) refused(op string) bool {
+	for _, w := range l.writes {
+		if w.op == op && w.outcome != history.Fail {
+			return false
+		}
+	}
+	return true
+}
+
+// foreign finds an entry of a ledger that no write to its actor explains.
+func (l ledger) foreign(write string) Finding {
+	sent := map[string]string{}
+	for _, w := range l.writes {
+		sent[w.op] = w.actor
+	}
+	for actor, book := range l.books {
+		for op := range book.times {
+			if to, ok := sent[op]; !ok || to != actor {
+				return failed([]uint64{book.seq}, "the ledger of actor %s holds %s, and no %s of that name was sent to it", actor, op, write)
+			}
+		}
+	}
+	return Finding{State: Pass}
 }
 
 type ledger struct {
 	writes []*ledgerWrite
 	books  map[string]*ledgerBook // the last one read of each actor
+	died   clock.Mono             // when the engine was last struck dead; 0 if never
 }
 
 type ledgerWrite struct {
 	op, actor string
-	acked     bool
+	outcome   history.Outcome // "" while it is open
 	returned  clock.Mono
 	seq       uint64
 }
@@ -188,39 +273,58 @@ func readLedger(h *history.History, write, read string) ledger {
 		case *history.Invoke:
 			switch b.Name {
 			case write:
-				w := &ledgerWrite{op: b.Op, actor: b.Actor}
+				w := &ledgerWrite{op: identity(b), actor: b.Actor, seq: e.Seq}
 				pending[b.Op], l.writes = w, append(l.writes, w)
 			case read:
 				reads[b.Op] = e
 			}
 		case *history.Return:
 			if w := pending[b.Op]; w != nil {
-				w.acked, w.returned, w.seq = b.Outcome == history.OK, e.T, e.Seq
+				w.outcome, w.returned, w.seq = b.Outcome, e.T, e.Seq
 			}
-			if inv, ok := reads[b.Op]; ok && b.Outcome == history.OK {
-				l.books[inv.Body.(*history.Invoke).Actor] = &ledgerBook{inv.T, count(b.Value), e.Seq}
+			times, ok := count(b.Value)
+			if inv, asked := reads[b.Op]; asked && ok && b.Outcome == history.OK {
+				l.books[inv.Body.(*history.Invoke).Actor] = &ledgerBook{inv.T, times, e.Seq}
+			}
+		case *history.Fault:
+			if b.Phase == history.FaultLanded {
+				l.died = e.T
 			}
 		}
 	}
 	return l
 }
 
-// count reads a ledger as JSON gives it: a list of operation ids.
-func count(value any) map[string]int {
-	times := map[string]int{}
-	ids, _ := value.([]any)
-	for _, id := range ids {
-		if s, ok := id.(string); ok {
-			times[s]++
-		}
+// identity is the id under which a write stands in the ledger: that of its
+// first attempt.
+func identity(b *history.Invoke) string {
+	if b.RetryOf != "" {
+		return b.RetryOf
 	}
-	return times
+	return b.Op
+}
+
+// count reads a ledger as JSON gives it: a list of operation ids. ok is false
+// for anything else.
+func count(value any) (times map[string]int, ok bool) {
+	ids, ok := value.([]any)
+	times = map[string]int{}
+	for _, id := range ids {
+		s, text := id.(string)
+		ok = ok && text
+		times[s]++
+	}
+	return times, ok
 }
 
 // HealthGap: the first good answer came between least and most after the
 // first good /health. It is for races that are expected to show: a run in
 // which one does not says so instead of passing in silence. Zero bounds are
 // not checked.
+//
+// A busy host makes any gap longer. There a gap of at least least counts only
+// if the runtime's own waits for its next try, which no host can lengthen by
+// being busy, make up as much of it.
 func HealthGap(least, most time.Duration) Invariant {
 	return Invariant{Name: "health-gap-as-expected", Check: func(h *history.History) Finding {
 		o, err := window.Read(h)
@@ -231,15 +335,17 @@ func HealthGap(least, most time.Duration) Invariant {
 		if gap < 0 {
 			return undecided("no actor answered again")
 		}
-		shown := gap.Round(time.Millisecond)
+		shown := fmt.Sprintf("the first actor answered %v after /health", gap.Round(time.Millisecond))
 		switch {
-		case least > 0 && gap < least:
-			return failed(nil, "not reproduced: the first actor answered %v after /health, expected at least %v", shown, least)
+		case gap < least:
+			return failed(nil, "not reproduced: %s, expected at least %v", shown, least)
 		case most > 0 && gap > most && o.Noise.TooNoisy():
-			return undecided("the first actor answered %v after /health, expected at most %v, on a busy host (%v)", shown, most, o.Noise)
+			return undecided("%s, expected at most %v, on a busy host (%v)", shown, most, o.Noise)
 		case most > 0 && gap > most:
-			return failed(nil, "the first actor answered %v after /health, expected at most %v", shown, most)
+			return failed(nil, "%s, expected at most %v", shown, most)
+		case o.Backoff < least && o.Noise.TooNoisy():
+			return undecided("%s, but for only %v of it the runtime waited for its next try, and the host was busy (%v)", shown, o.Backoff.Round(time.Millisecond), o.Noise)
 		}
-		return passed("the first actor answered %v after /health", shown)
+		return passed("%s", shown)
 	}}
 }

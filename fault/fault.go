@@ -36,8 +36,19 @@ func Stop(grace time.Duration) Fault { return stop{grace} }
 type stop struct{ grace time.Duration }
 
 func (s stop) Strike(ctx context.Context, t Target) (history.Exit, error) {
+	ctx, cancel := bounded(ctx, s.grace+landBound)
+	defer cancel()
 	return t.Stop(ctx, s.grace)
 }
+
+// landBound is how long a fault may take to land besides its own grace. It is
+// far above what was measured: only something that is stuck meets it.
+const landBound = time.Minute
+
+func bounded(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, d, fmt.Errorf("waited %v for the fault to land: %w", d, context.DeadlineExceeded))
+}
+
 func (s stop) String() string { return fmt.Sprintf("SIGTERM, SIGKILL after %v", s.grace) }
 
 // Kill ends the target by SIGKILL: no handler, no drain.
@@ -45,5 +56,9 @@ func Kill() Fault { return kill{} }
 
 type kill struct{}
 
-func (kill) Strike(ctx context.Context, t Target) (history.Exit, error) { return t.Kill(ctx) }
-func (kill) String() string                                             { return "SIGKILL" }
+func (kill) Strike(ctx context.Context, t Target) (history.Exit, error) {
+	ctx, cancel := bounded(ctx, landBound)
+	defer cancel()
+	return t.Kill(ctx)
+}
+func (kill) String() string { return "SIGKILL" }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/killpoint/killpoint/envoy"
 	"github.com/killpoint/killpoint/fixture-image/internal/breakpoint"
+	"github.com/killpoint/killpoint/fixture-image/internal/bug"
 	"github.com/killpoint/killpoint/fixture-image/internal/control"
 	"github.com/killpoint/killpoint/fixture-image/internal/counter"
 	"github.com/killpoint/killpoint/history"
@@ -67,6 +68,7 @@ type process struct {
 	settings *settings
 	view     *control.View
 	points   *breakpoint.Set
+	plant    *bug.Plant
 	runtime  *envoy.Runtime
 	servers  []*http.Server
 	failed   chan error // a server that ended by itself
@@ -80,6 +82,9 @@ func start(s *settings) (*process, error) {
 	p := &process{settings: s, view: control.NewView(os.Stdout, boot), failed: make(chan error, 2)}
 	// First of all, so that who reads the log knows the clock of the rest.
 	p.view.Record(party, history.KindClock, history.Clock{BootID: boot})
+	if p.plant = bug.New(s.bug); s.bug != bug.None {
+		fmt.Fprintln(os.Stderr, "fixture: wrong on purpose:", s.bug)
+	}
 	p.points = breakpoint.NewSet(func(b history.Breakpoint) { p.view.Record(party, history.KindBreakpoint, b) })
 	for _, a := range s.arms {
 		p.points.Arm(a.name, "", a.deadline)
@@ -95,14 +100,14 @@ func start(s *settings) (*process, error) {
 
 func (p *process) envoyConfig() envoy.Config {
 	s := p.settings
-	actors := counter.Config{Heartbeat: s.heartbeat, SleepAfter: s.sleepAfter, CommitHold: s.commitHold, Breakpoints: p.points}
+	actors := counter.Config{Heartbeat: s.heartbeat, SleepAfter: s.sleepAfter, CommitHold: s.commitHold, Breakpoints: p.points, Seams: p.plant.Seams()}
 	return envoy.Config{
 		Endpoint: s.endpoint, Token: s.token, EnvoyKey: s.envoyKey,
 		Version: s.version, Protocol: s.protocol, Reconnect: s.reconnect,
 		ForgetStopped: s.forgetStopped, DropAnswers: s.dropAnswers, NoRetryHint: s.noRetryHint,
 		ActorName: []string{counter.Name},
-		New:       func(h *envoy.Handle) envoy.Actor { return counter.New(actors, h) },
-		Recorder:  p.view, Party: party,
+		New:       p.plant.Actors(func(h *envoy.Handle) envoy.Actor { return counter.New(actors, h) }),
+		Recorder:  p.plant.Recorder(p.view), Party: party,
 	}
 }
 
@@ -231,6 +236,7 @@ func (p *process) drain() error {
 
 func (p *process) close() error {
 	err := p.runtime.Close()
+	p.plant.Close()
 	p.view.Close() // ends the control channel's streams
 	for _, srv := range p.servers {
 		err = errors.Join(err, srv.Close())

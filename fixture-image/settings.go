@@ -12,6 +12,7 @@ import (
 	"github.com/killpoint/killpoint/envoy"
 	"github.com/killpoint/killpoint/envoy/wire"
 	"github.com/killpoint/killpoint/fixture-image/internal/breakpoint"
+	"github.com/killpoint/killpoint/fixture-image/internal/bug"
 	"github.com/killpoint/killpoint/fixture-image/internal/counter"
 )
 
@@ -39,6 +40,7 @@ type settings struct {
 	commitHold      time.Duration
 	drainGrace      time.Duration
 	arms            []armAtStart
+	bug             bug.Name
 }
 
 // armAtStart is a breakpoint to be armed before the first actor starts.
@@ -70,6 +72,7 @@ var table = []setting{
 	{"COMMIT_HOLD", "500ms", func(s *settings, v string) error { return into(&s.commitHold, v, duration) }},
 	{"DRAIN_GRACE", "5s", func(s *settings, v string) error { return into(&s.drainGrace, v, duration) }},
 	{"ARM", "", func(s *settings, v string) error { return into(&s.arms, v, arms) }},
+	{"BUG", "", func(s *settings, v string) error { return into(&s.bug, v, bug.Parse) }},
 }
 
 // readSettings reads the environment, as os.Environ returns it. An empty

@@ -53,6 +53,9 @@ type Invoke struct {
 	Probe     string `json:"probe,omitempty"`
 	DelayNS   int64  `json:"delay_ns,omitempty"`
 	TimeoutNS int64  `json:"timeout_ns,omitempty"`
+	// RetryOf is the first attempt of an action that is sent again under the
+	// same identity, because its outcome was unknown.
+	RetryOf string `json:"retry_of,omitempty"`
 }
 
 // Outcome is what is known of an operation's effect, as in Jepsen.
@@ -99,14 +102,10 @@ const (
 	CauseStopped    Cause = "stopped" // the trial ended first
 )
 
-// RoleEngine is the role of the server under test, in bodies and before the
-// "#" of parties and of a fault's target.
-const RoleEngine = "engine"
-
 // Container is a change in the life of a container. Incarnation counts its
 // lives from 1.
 type Container struct {
-	Role        string         `json:"role"` // RoleEngine, "runtime", "sandbox"
+	Role        string         `json:"role"` // "engine", "runtime", "sandbox"
 	Name        string         `json:"name"`
 	ID          string         `json:"id,omitempty"`
 	Incarnation int            `json:"incarnation"`

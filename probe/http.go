@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
@@ -25,6 +26,15 @@ const (
 	HeaderGeneration = "X-Killpoint-Generation"
 )
 
+// Via is the way an operation takes through the gateway.
+type Via string
+
+// The ways.
+const (
+	ViaHTTP      Via = "http"
+	ViaWebSocket Via = "websocket"
+)
+
 // maxAnswer bounds what is read of an answer, in bytes.
 const maxAnswer = 1 << 20
 
@@ -37,6 +47,8 @@ type Gateway struct {
 	// Client should not keep connections: a connection of an earlier
 	// incarnation would add its own failure to what is measured.
 	Client *http.Client
+	// Dial makes the connections of WebSockets; nil dials anything.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// Recorder takes each operation's invoke and return.
 	Recorder history.Recorder
 	// ops numbers the operations.
@@ -54,8 +66,11 @@ type Request struct {
 	Path   string
 	Header http.Header
 	Body   []byte
-	// Op is the operation's id; empty takes the next number.
-	Op string
+	// Op is the operation's id; empty takes the next number. RetryOf is the
+	// id of the first attempt where this is a later one.
+	Op, RetryOf string
+	// Client is who asks; empty is "client".
+	Client string
 	// Delay is the planned delay from the sweep's origin, for the history.
 	Delay time.Duration
 	// Timeout is the client's patience, from before the connection is made to
@@ -64,6 +79,9 @@ type Request struct {
 	// ReadOnly operations have no effect to be unsure of: without an answer
 	// their outcome is fail, where another's is info.
 	ReadOnly bool
+	// NoEffect tells by the code of an actor's own error whether the operation
+	// certainly had no effect; nil takes any 4xx of the actor's for that.
+	NoEffect func(code string) bool
 	// Decode turns a good answer's body into the value for the history; nil
 	// keeps nothing.
 	Decode func(body []byte) (any, error)
@@ -75,17 +93,29 @@ func (g *Gateway) NextOp() string { return "op" + strconv.FormatUint(g.ops.Add(1
 // Do sends the request once and records it. It never retries: what a retry
 // would hide is what is being measured.
 func (g *Gateway) Do(ctx context.Context, r Request) history.Return {
+	return g.record(ctx, r, ViaHTTP, g.exchange)
+}
+
+// record puts an operation into the history, around what carries it out.
+func (g *Gateway) record(ctx context.Context, r Request, via Via, do func(context.Context, Request) history.Return) history.Return {
 	if r.Op == "" {
 		r.Op = g.NextOp()
 	}
 	g.Recorder.Record("client", history.KindInvoke, &history.Invoke{
-		Op: r.Op, Client: "client", Name: r.Name, Actor: r.Actor, Key: r.Key, Via: "http",
+		Op: r.Op, RetryOf: r.RetryOf, Client: r.client(), Name: r.Name, Actor: r.Actor, Key: r.Key, Via: string(via),
 		Probe: r.Probe, DelayNS: int64(r.Delay), TimeoutNS: int64(r.Timeout),
 	})
-	ret := g.exchange(ctx, r)
+	ret := do(ctx, r)
 	ret.Op = r.Op
 	g.Recorder.Record("client", history.KindReturn, &ret)
 	return ret
+}
+
+func (r Request) client() string {
+	if r.Client == "" {
+		return "client"
+	}
+	return r.Client
 }
 
 func (g *Gateway) exchange(ctx context.Context, r Request) history.Return {
@@ -169,7 +199,8 @@ func answer(resp *http.Response, body []byte, r Request) history.Return {
 		AnsweredBy: resp.Header.Get(HeaderActor), Generation: generation(resp.Header),
 	}
 	if resp.StatusCode >= http.StatusBadRequest {
-		ret.Outcome, ret.Cause, ret.Code = errorOutcome(resp, r.ReadOnly), history.CauseStatus, errorCode(resp.Header, body)
+		ret.Cause, ret.Code = history.CauseStatus, errorCode(resp.Header, body)
+		ret.Outcome = errorOutcome(resp, ret.Code, r)
 		ret.Detail = excerpt(body)
 		return ret
 	}
@@ -202,13 +233,16 @@ func unsure(readOnly bool) history.Outcome {
 }
 
 // errorOutcome is what an error answer says of the effect: nothing can be
-// concluded from a 5xx, and from a 4xx only when the actor itself gave it.
-func errorOutcome(resp *http.Response, readOnly bool) history.Outcome {
-	fromActor := resp.Header.Get(HeaderActor) != ""
-	if fromActor && resp.StatusCode < http.StatusInternalServerError {
+// concluded from one that the actor did not give.
+func errorOutcome(resp *http.Response, code string, r Request) history.Outcome {
+	none := resp.StatusCode < http.StatusInternalServerError
+	if r.NoEffect != nil {
+		none = r.NoEffect(code)
+	}
+	if none && resp.Header.Get(HeaderActor) != "" {
 		return history.Fail
 	}
-	return unsure(readOnly)
+	return unsure(r.ReadOnly)
 }
 
 // errorCode finds "group.code": in the engine's header or in the error shape

@@ -99,6 +99,7 @@ func TestErrorAnswers(t *testing.T) {
 		header   http.Header
 		body     string
 		readOnly bool
+		noEffect string
 		outcome  history.Outcome
 		code     string
 	}{
@@ -106,6 +107,9 @@ func TestErrorAnswers(t *testing.T) {
 		{name: "an error in the header", status: 503, header: http.Header{"X-Rivet-Error": {"envoy.actor_not_found"}}, body: "Actor not found", outcome: history.Info, code: "envoy.actor_not_found"},
 		{name: "400 of the engine: unsure", status: 400, body: `{"group":"guard","code":"x"}`, outcome: history.Info, code: "guard.x"},
 		{name: "400 of the actor: no effect", status: 400, header: http.Header{probe.HeaderActor: {"a"}}, body: `{"group":"user","code":"bad"}`, outcome: history.Fail, code: "user.bad"},
+		{name: "a 4xx that stands for an effect", status: 409, header: http.Header{probe.HeaderActor: {"a"}}, body: `{"group":"user","code":"repeated"}`, noEffect: "user.bad", outcome: history.Info, code: "user.repeated"},
+		{name: "a 5xx by which the actor vouches for none", status: 500, header: http.Header{probe.HeaderActor: {"a"}}, body: `{"group":"user","code":"bad"}`, noEffect: "user.bad", outcome: history.Fail, code: "user.bad"},
+		{name: "the same code, not from the actor", status: 500, body: `{"group":"user","code":"bad"}`, noEffect: "user.bad", outcome: history.Info, code: "user.bad"},
 		{name: "read only: nothing to be unsure of", status: 500, body: "oops", readOnly: true, outcome: history.Fail},
 	}
 	for _, c := range cases {
@@ -117,7 +121,11 @@ func TestErrorAnswers(t *testing.T) {
 				w.WriteHeader(c.status)
 				_, _ = w.Write([]byte(c.body))
 			})
-			ret := do(t, url, probe.Request{Actor: "a", ReadOnly: c.readOnly})
+			r := probe.Request{Actor: "a", ReadOnly: c.readOnly}
+			if c.noEffect != "" {
+				r.NoEffect = func(code string) bool { return code == c.noEffect }
+			}
+			ret := do(t, url, r)
 			assert.Equal(t, c.outcome, ret.Outcome)
 			assert.Equal(t, history.CauseStatus, ret.Cause)
 			assert.Equal(t, c.status, ret.Status)

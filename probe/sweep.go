@@ -16,6 +16,8 @@ type Target struct{ Actor, Key string }
 // Sweep is the same probe sent at a list of delays from one instant, each to
 // an actor of its own, so that no probe profits from the one before.
 type Sweep struct {
+	// Via is the way of the probes; "" is [ViaHTTP].
+	Via Via
 	// Delays from the origin.
 	Delays []time.Duration
 	// Timeout is the client's patience with each probe, above zero.
@@ -78,8 +80,12 @@ func (s Sweep) one(ctx context.Context, g *Gateway, origin clock.Mono, delay tim
 	if !waitUntil(ctx, origin.Add(delay)) {
 		return
 	}
+	send := g.Do
+	if s.Via == ViaWebSocket {
+		send = g.Ping
+	}
 	asked := clock.Now()
-	ret := g.Do(ctx, r)
+	ret := send(ctx, r)
 	deadline := origin.Add(s.Bound)
 	for ret.Outcome != history.OK && clock.Now() < deadline {
 		if !waitUntil(ctx, asked.Add(RecoveryPause)) {
@@ -87,7 +93,7 @@ func (s Sweep) one(ctx context.Context, g *Gateway, origin clock.Mono, delay tim
 		}
 		asked = clock.Now()
 		r.Probe, r.Delay = RecoveryName, asked.Sub(origin)
-		ret = g.Do(ctx, r)
+		ret = send(ctx, r)
 	}
 }
 

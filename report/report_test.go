@@ -89,6 +89,48 @@ func TestRunWritesSummaryAndResult(t *testing.T) {
 	md, err := os.ReadFile(filepath.Join(dir, "summary.md"))
 	require.NoError(t, err)
 	assert.Contains(t, string(md), "| 0 ms | timed out | 1000 ms | 2400 ms | - |")
+	assert.Contains(t, string(md), "| idle-restart/kill | fail | 2.56 s to never | 2.40 s to never | not measured |")
+	assert.Contains(t, string(md), "fail: answers-within-bound: ")
+	assert.Contains(t, string(md), "Run it again: `make itest RUN=idle`")
+}
+
+func TestABusyHostIsMarkedInEveryForm(t *testing.T) {
+	for busy, want := range map[float64]string{0.9: "| busy |", 0.1: "| quiet |"} {
+		b := (&ht.Builder{}).Restart(1000, 1010, 1100, 1160).Op(1160, 1170, ht.Probe("a", 0), ht.OK("a", 1))
+		b.At(1500, history.KindNoise, &history.Noise{SpanNS: 500e6, Busy: busy})
+		tr, err := report.Judge(stored(t, t.TempDir(), b))
+		require.NoError(t, err)
+		var text strings.Builder
+		require.NoError(t, tr.Text(&text))
+		assert.Equal(t, busy > 0.5, strings.Contains(text.String(), "BUSY HOST"))
+		assert.Contains(t, report.Run{Trials: []report.Trial{tr}}.Markdown(), want)
+	}
+}
+
+// What a probe's row says where there is no status to show.
+func TestErrorsWithoutAStatusSayWhatHappened(t *testing.T) {
+	b := (&ht.Builder{}).Restart(0, 1, 2, 3)
+	reset := history.Return{Outcome: history.Fail, Cause: history.CauseReset, Generation: -1}
+	b.Op(3, 10, ht.Probe("a", 0), reset).Op(3, -1, ht.Probe("b", 0), history.Return{})
+	tr, err := report.Judge(stored(t, t.TempDir(), b))
+	require.NoError(t, err)
+	var text strings.Builder
+	require.NoError(t, tr.Text(&text))
+	assert.Contains(t, text.String(), "error: the connection broke")
+	assert.Regexp(t, `cut off +- +never +-`, text.String())
+}
+
+// An engine whose drain takes as long as its grace may leave by itself while
+// SIGKILL is on its way.
+func TestTheEndOfAGraceIsToldFromWhatEndedTheEngine(t *testing.T) {
+	b := (&ht.Builder{}).Restart(1000, 6040, 6100, 6200)
+	exit := b.H.Events[1].Body.(*history.Exit)
+	exit.GraceEnded, exit.Code, exit.SignalT = true, 0, b.H.Events[0].T.Add(5010*time.Millisecond)
+	tr, err := report.Judge(stored(t, t.TempDir(), b.Op(6200, 6210, ht.Probe("a", 0), ht.OK("a", 1))))
+	require.NoError(t, err)
+	var text strings.Builder
+	require.NoError(t, tr.Text(&text))
+	assert.Contains(t, text.String(), "had not left by the end of its grace, SIGKILL sent after 5.01 s, dead after 5.04 s, exit code 0")
 }
 
 func TestARunOfNothingIsInconclusive(t *testing.T) {
@@ -104,10 +146,12 @@ func TestWriteTellsBothFailures(t *testing.T) {
 func TestABrokenHistoryIsRefusedWithItsLine(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(report.HistoryPath(dir), []byte("{\"format\":\"killpoint-history\",\"version\":1}\n{\"seq\":1,"), 0o600))
-	_, err := report.Judge(dir)
+	tr, err := report.Judge(dir)
 	var le *history.LineError
 	require.ErrorAs(t, err, &le)
 	assert.Equal(t, 2, le.Line)
+	assert.Equal(t, check.Inconclusive, report.Run{Trials: []report.Trial{tr}}.State(), "a trial that cannot be read never passes")
+	assert.Contains(t, tr.Verdict.String(), "history.jsonl:2")
 }
 
 func TestATrialWithoutAnOutageStillHasAVerdict(t *testing.T) {

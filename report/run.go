@@ -43,16 +43,17 @@ func (r Run) file(name string, b []byte) error {
 // Markdown is the summary: a table of trials, then a table for each sweep.
 func (r Run) Markdown() string {
 	var b strings.Builder
-	b.WriteString("# killpoint\n\n| trial | verdict | outage window | health gap |\n|---|---|---|---|\n")
+	b.WriteString("# killpoint\n\n| trial | verdict | outage window | health gap | host |\n|---|---|---|---|---|\n")
 	for _, t := range r.Trials {
-		win, gap := "-", "-"
+		win, gap, host := "-", "-", "-"
 		if o := t.Outage; o != nil {
 			win = seconds(o.Window()) + " to " + seconds(o.WindowAll())
 			gap = seconds(o.HealthGap()) + " to " + seconds(o.HealthGapAll())
+			host = hostText(o.Noise)
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", cell(t.Name), cell(t.Verdict.String()), win, gap)
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", cell(t.Name), t.Verdict.State, win, gap, host)
 	}
-	b.WriteString("\nA window runs from the fault to the first good answer of an actor, and until no actor kept anybody waiting any more; the health gap is its part in which `/health` already answered ok.\n")
+	b.WriteString("\nA window runs from the fault to the first good answer of an actor, and until no actor kept anybody waiting any more; the health gap is its part in which `/health` already answered ok. Times on a busy host are not the engine's alone.\n")
 	for _, t := range r.Trials {
 		t.markdown(&b)
 	}
@@ -60,17 +61,31 @@ func (r Run) Markdown() string {
 }
 
 func (t Trial) markdown(b *strings.Builder) {
-	fmt.Fprintf(b, "\n## %s\n\n%s\n", t.Name, t.Title)
+	fmt.Fprintf(b, "\n## %s\n\n%s\n\n%s\n", t.Name, t.Title, cell(t.Verdict.String()))
+	if t.Verdict.State != check.Pass && t.Again != "" {
+		fmt.Fprintf(b, "\nRun it again: `%s`\n", t.Again)
+	}
 	if t.Outage == nil {
 		return
 	}
-	b.WriteString("\n| delay after `/health` | the probe | took | actor answers again at | generation |\n|---:|---|---:|---:|---:|\n")
+	b.WriteString("\n| sent after `/health` | the probe | took | first good answer at | generation |\n|---:|---|---:|---:|---:|\n")
 	for _, row := range t.Outage.Rows {
-		fmt.Fprintf(b, "| %s | %s | %s | %s | %s |\n", ms(row.Delay), cell(what(row)), ms(row.Took), ms(row.AnsweredAt), gen(row.Generation))
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %s |\n", ms(row.Delay), cell(what(row)), took(row), ms(row.AnsweredAt), gen(row.Generation))
 	}
 	b.WriteString("\n```\n")
 	outageText(b, t.Outage)
 	b.WriteString("```\n")
+}
+
+func hostText(n window.Noise) string {
+	switch {
+	case n.Span == 0:
+		return "not measured"
+	case n.TooNoisy():
+		return "busy"
+	default:
+		return "quiet"
+	}
 }
 
 // cell keeps a text from breaking its row.
@@ -97,12 +112,16 @@ type trialResult struct {
 
 // Times are milliseconds; -1 stands for never.
 type outageResult struct {
-	WindowMS       float64     `json:"window_ms"`
-	WindowAllMS    float64     `json:"window_all_ms"`
-	HealthGapMS    float64     `json:"health_gap_ms"`
-	HealthGapAllMS float64     `json:"health_gap_all_ms"`
-	BusyHost       bool        `json:"busy_host"`
-	Sweep          []rowResult `json:"sweep"`
+	WindowMS       float64 `json:"window_ms"`
+	WindowAllMS    float64 `json:"window_all_ms"`
+	HealthGapMS    float64 `json:"health_gap_ms"`
+	HealthGapAllMS float64 `json:"health_gap_all_ms"`
+	// HealthUncertainMS: /health may have been ok this much earlier. BackoffMS
+	// is the part of the gap in which the runtime waited for its next try.
+	HealthUncertainMS float64     `json:"health_uncertain_ms"`
+	BackoffMS         float64     `json:"backoff_ms"`
+	BusyHost          bool        `json:"busy_host"`
+	Sweep             []rowResult `json:"sweep"`
 }
 
 type rowResult struct {
@@ -148,6 +167,7 @@ func outage(o *window.Outage) *outageResult {
 	out := &outageResult{
 		WindowMS: millis(o.Window()), WindowAllMS: millis(o.WindowAll()),
 		HealthGapMS: millis(o.HealthGap()), HealthGapAllMS: millis(o.HealthGapAll()),
+		HealthUncertainMS: millis(o.HealthUncertain), BackoffMS: millis(o.Backoff),
 		BusyHost: o.Noise.TooNoisy(), Sweep: []rowResult{},
 	}
 	for _, row := range o.Rows {

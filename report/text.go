@@ -6,6 +6,7 @@ package report
 import (
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -32,7 +33,8 @@ type Trial struct {
 func Judge(dir string, invariants ...check.Invariant) (Trial, error) {
 	h, err := history.ReadFile(HistoryPath(dir))
 	if err != nil {
-		return Trial{Dir: dir}, fmt.Errorf("judge the trial in %s: %w", dir, err)
+		err = fmt.Errorf("judge the trial in %s: %w", dir, err)
+		return Unjudged(filepath.Base(dir), dir, err), err
 	}
 	t := Trial{Name: h.Header.Trial, Dir: dir, Title: title(h), Verdict: check.Judge(h, invariants...)}
 	// Without an outage the verdict already says why; the table shows the rest.
@@ -42,8 +44,16 @@ func Judge(dir string, invariants ...check.Invariant) (Trial, error) {
 	return t, nil
 }
 
+// Unjudged is a trial whose history cannot be read: it is inconclusive, and
+// err says why.
+func Unjudged(name, dir string, err error) Trial {
+	return Trial{Name: name, Dir: dir, Verdict: check.Verdict{State: check.Inconclusive, Findings: []check.Finding{
+		{Invariant: "history-readable", State: check.Inconclusive, Summary: err.Error()},
+	}}}
+}
+
 // HistoryPath is where a trial's folder keeps its history.
-func HistoryPath(dir string) string { return dir + "/history.jsonl" }
+func HistoryPath(dir string) string { return filepath.Join(dir, "history.jsonl") }
 
 // title is the settings that a reader of a table needs, in a fixed order.
 func title(h *history.History) string {
@@ -53,7 +63,7 @@ func title(h *history.History) string {
 			continue
 		}
 		var parts []string
-		for _, name := range []string{"engine", "fault", "reconnect", "client timeout", "protocol", "load shedding"} {
+		for _, name := range []string{"engine", "fault", "reconnect", "probe", "client timeout", "protocol", "load shedding"} {
 			if v, ok := (*s)[name]; ok {
 				parts = append(parts, fmt.Sprintf("%s %v", name, v))
 			}
@@ -82,17 +92,18 @@ func (t Trial) Text(w io.Writer) error {
 
 func sweepText(b *strings.Builder, o *window.Outage) {
 	tw := tabwriter.NewWriter(b, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(tw, "delay after /health\tthe probe\ttook\tactor answers again at\tgeneration\t\n")
+	fmt.Fprintf(tw, "sent after /health\tthe probe\ttook\tfirst good answer at\tgeneration\t\n")
 	for _, r := range o.Rows {
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t\n", ms(r.Delay), what(r), ms(r.Took), ms(r.AnsweredAt), gen(r.Generation))
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t\n", ms(r.Delay), what(r), took(r), ms(r.AnsweredAt), gen(r.Generation))
 	}
 	tw.Flush() //nolint:errcheck // a strings.Builder takes everything
 }
 
 func outageText(b *strings.Builder, o *window.Outage) {
 	fmt.Fprintf(b, "  outage window  %s to the first answer of an actor, %s until nobody had to wait any more\n", seconds(o.Window()), seconds(o.WindowAll()))
-	fmt.Fprintf(b, "  health gap     %s of it (%s until nobody had to wait) with /health already ok\n", seconds(o.HealthGap()), seconds(o.HealthGapAll()))
-	fmt.Fprintf(b, "  engine         %s; down %s; /health ok %s after its start\n", exitText(o), seconds(o.StartT.Sub(o.ExitT)), seconds(o.Healthy.Sub(o.StartT)))
+	fmt.Fprintf(b, "  health gap     %s of it (%s until nobody had to wait) with /health already ok%s\n", seconds(o.HealthGap()), seconds(o.HealthGapAll()), backoffText(o))
+	fmt.Fprintf(b, "  engine         %s; down %s; /health seen ok %s after its start, at most %s late\n",
+		exitText(o), seconds(o.StartT.Sub(o.ExitT)), seconds(o.Healthy.Sub(o.StartT)), seconds(o.HealthUncertain))
 	busy := ""
 	if o.Noise.TooNoisy() {
 		busy = "  BUSY HOST: these times are not the engine's alone"
@@ -106,16 +117,42 @@ func exitText(o *window.Outage) string {
 		how = fmt.Sprintf("%s, dead after %s", o.Exit.Signal, seconds(time.Duration(o.Exit.ToDeathNS)))
 	}
 	if o.Exit.GraceEnded {
-		how = fmt.Sprintf("did not leave within its grace, SIGKILL after %s", seconds(o.ExitT.Sub(o.FaultT)))
+		// An engine that needs as long as its grace may leave by itself although
+		// SIGKILL is on its way: only its exit code tells.
+		how = fmt.Sprintf("had not left by the end of its grace, %s sent after %s, dead after %s", o.Exit.Signal,
+			seconds(o.Exit.SignalT.Sub(o.FaultT)), seconds(o.ExitT.Sub(o.FaultT)))
 	}
 	return fmt.Sprintf("%s, exit code %d", how, o.Exit.Code)
+}
+
+func backoffText(o *window.Outage) string {
+	if o.Backoff == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; for %s of it the runtime waited for its next try", seconds(o.Backoff))
+}
+
+func took(r window.Row) string {
+	if r.Took < 0 {
+		return "-"
+	}
+	return ms(r.Took)
 }
 
 func what(r window.Row) string {
 	if r.Class != window.Errored {
 		return string(r.Class)
 	}
+	if r.Cause != history.CauseStatus {
+		return fmt.Sprintf("%s: %s", r.Class, causes[r.Cause])
+	}
 	return strings.TrimSpace(fmt.Sprintf("%s %d %s", r.Class, r.Status, r.Code))
+}
+
+var causes = map[history.Cause]string{
+	history.CauseReset:      "the connection broke",
+	history.CauseUnreadable: "unreadable answer",
+	history.CauseStopped:    "the trial ended first",
 }
 
 // ms is a duration in whole milliseconds; a negative one stands for never.

@@ -7,9 +7,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/killpoint/killpoint/check"
@@ -47,6 +49,15 @@ type Scenario struct {
 	// DrainGrace is the pool's drain grace period; 0 is 5 s. With it the
 	// engine's own exit takes as long.
 	DrainGrace time.Duration
+	// Load works on actors of its own from before the fault until after the
+	// sweep; nil is none.
+	Load *workload.Load
+	// CommitInFlight has one more actor open a transaction, write, and stop
+	// before its COMMIT; there the fault strikes, and the actor goes on half a
+	// second later.
+	CommitInFlight bool
+	// RuntimeEnv is added to the runtime's environment.
+	RuntimeEnv map[string]string
 	// RuntimeImage replaces the fixture; "" is the fixture.
 	RuntimeImage string
 	// Sweep asks; its Bound is also what AnswersWithin holds the actors to.
@@ -62,30 +73,37 @@ type Scenario struct {
 const (
 	cellBound     = 90 * time.Second
 	warmBound     = 60 * time.Second
-	faultBound    = 60 * time.Second // besides the fault's own grace, which is its matter
 	healthyBound  = 30 * time.Second
+	holdBound     = 10 * time.Second
 	readBackBound = 30 * time.Second
 	cleanUpBound  = 60 * time.Second
 )
 
 // Slug is the scenario's name as a folder's and a container's name may be.
 func (s Scenario) Slug() string {
-	return strings.NewReplacer("/", "-", " ", "-", ":", "-", "@", "-").Replace(s.Name)
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '.', r == '_':
+			return r
+		}
+		return '-'
+	}, s.Name)
 }
 
 // invariants are those of every restart, and the scenario's own.
 func (s Scenario) invariants() []check.Invariant {
-	return append([]check.Invariant{
+	all := append([]check.Invariant{
 		check.FaultLanded(),
 		check.AnswersWithin(s.Sweep.Bound),
 		check.RightActor(),
 		check.LedgerKeeps(workload.Tick, workload.Ledger),
 		check.NoPanic(),
 	}, s.Invariants...)
+	if s.CommitInFlight {
+		all = append(all, check.CommitHeld(workload.CommitClient))
+	}
+	return all
 }
-
-// Session is what Run needs of a run: *containers.Session.
-type Session = containers.Session
 
 // Observe is called with every event of a trial as it is recorded; it must
 // not block. It is for progress.
@@ -95,10 +113,10 @@ type Observe func(history.Event)
 // judges the history. The error says that the harness could not do its work;
 // what the engine did wrong is in the trial's verdict. A trial is returned
 // whenever its history can be read, also with an error.
-func (s Scenario) Run(ctx context.Context, session *Session, run, dir string, observe Observe) (report.Trial, error) {
+func (s Scenario) Run(ctx context.Context, session *containers.Session, run, dir string, observe Observe) (report.Trial, error) {
 	w, err := history.Create(report.HistoryPath(dir), history.Header{Run: run, Trial: s.Name})
 	if err != nil {
-		return report.Trial{Name: s.Name, Dir: dir}, err
+		return report.Unjudged(s.Name, dir, err), err
 	}
 	if observe != nil {
 		w.Subscribe(observe)
@@ -108,7 +126,7 @@ func (s Scenario) Run(ctx context.Context, session *Session, run, dir string, ob
 	w.Record("harness", history.KindEnd, end(ctx, err))
 	err = errors.Join(err, w.Close())
 	judged, jerr := report.Judge(dir, s.invariants()...)
-	judged.Again = s.Again
+	judged.Name, judged.Again = s.Name, s.Again // the history's name, unless it cannot be read
 	return judged, errors.Join(err, jerr)
 }
 
@@ -126,12 +144,17 @@ func end(ctx context.Context, err error) *history.End {
 // trial is one carrying-out of a scenario.
 type trial struct {
 	Scenario
-	session *Session
+	session *containers.Session
 	w       *history.Writer
 
 	cell    *containers.Cell
 	counter *workload.Counter
-	targets []probe.Target
+	all     []probe.Target
+	targets []probe.Target // of the sweep, one for each delay
+	loaded  []probe.Target // of the load
+	unload  func()         // stops the load
+	writer  probe.Target   // of the commit in flight
+	written chan struct{}  // closed when its caller has an answer
 	healthy clock.Mono
 }
 
@@ -141,15 +164,29 @@ type step struct {
 }
 
 func (t *trial) steps() []step {
-	return []step{
+	steps := []step{
 		{"start a cell: engine " + t.Engine + ", runtime with reconnect policy " + t.Reconnect, t.startCell},
-		{fmt.Sprintf("warm %d actors, one for each delay", len(t.Sweep.Delays)), t.warm},
-		{"strike the engine: " + t.Fault.String(), t.strike},
-		{"start the engine again", t.restart},
-		{"wait for its first good /health", t.waitHealthy},
-		{fmt.Sprintf("probe each actor once, with a client timeout of %v, then ask on until it answers or %v have passed", t.Sweep.Timeout, t.Sweep.Bound), t.sweep},
-		{"read the ledgers back", t.readBack},
+		{fmt.Sprintf("warm %d actors, one for each delay%s", t.actors(), t.loadText()), t.warm},
 	}
+	if t.Load != nil {
+		steps = append(steps, step{"put a load on the others: " + t.Load.String(), t.startLoad})
+	}
+	if t.CommitInFlight {
+		steps = append(steps, step{"hold a transaction before its COMMIT, on one more actor", t.holdCommit})
+	}
+	steps = append(steps,
+		step{"strike the engine: " + t.Fault.String(), t.strike},
+		step{"start the engine again", t.restart},
+		step{"wait for its first good /health", t.waitHealthy},
+		step{fmt.Sprintf("probe each actor once, with a client timeout of %v, then ask on until it answers or %v have passed", t.Sweep.Timeout, t.Sweep.Bound), t.sweep},
+	)
+	if t.Load != nil {
+		steps = append(steps, step{"end the load", t.endLoad})
+	}
+	if t.CommitInFlight {
+		steps = append(steps, step{"wait for what the caller of the transaction is told", t.awaitCommit})
+	}
+	return append(steps, step{"read the ledgers back", t.readBack})
 }
 
 func (t *trial) carryOut(ctx context.Context) (err error) {
@@ -191,10 +228,20 @@ func (t *trial) settings() *history.Settings {
 		"heartbeat":      orDefault(t.Heartbeat, "none"),
 		"load shedding":  orDefault(string(t.LoadShedding), string(containers.LoadSheddingOff)),
 		"drain grace":    t.drainGrace().String(),
+		"probe":          orDefault(string(t.Sweep.Via), string(probe.ViaHTTP)),
 		"client timeout": t.Sweep.Timeout.String(),
 		"bound":          t.Sweep.Bound.String(),
 		"delays":         fmt.Sprint(t.Sweep.Delays),
+		"load":           t.load(),
+		"commit":         t.CommitInFlight,
 	}
+}
+
+func (t *trial) load() string {
+	if t.Load == nil {
+		return "none"
+	}
+	return t.Load.String()
 }
 
 func orDefault(s, d string) string {
@@ -234,13 +281,9 @@ func (t *trial) startCell(ctx context.Context) error {
 		EngineConfig: containers.EngineConfig{LoadShedding: t.LoadShedding, GatewayV3: t.protocol() >= 8},
 		Runtime: containers.RuntimeConfig{
 			Image: runtime,
-			Env: map[string]string{
-				"KILLPOINT_FIXTURE_PROTOCOL":  fmt.Sprint(t.protocol()),
-				"KILLPOINT_FIXTURE_RECONNECT": t.Reconnect,
-				"KILLPOINT_FIXTURE_HEARTBEAT": orDefault(t.Heartbeat, "none"),
-			},
+			Env:   t.runtimeEnv(),
 		},
-		Pool:     containers.PoolConfig{MaxActors: len(t.Sweep.Delays), DrainGrace: t.drainGrace()},
+		Pool:     containers.PoolConfig{MaxActors: t.actors(), DrainGrace: t.drainGrace()},
 		Recorder: t.w,
 	})
 	if err != nil {
@@ -263,7 +306,7 @@ func (t *trial) connect() error {
 	transport.DisableKeepAlives = true
 	t.counter = &workload.Counter{
 		API: t.cell.API(), Namespace: t.cell.Namespace(), Pool: t.cell.PoolName(), Timeout: 30 * time.Second,
-		Gateway: &probe.Gateway{Base: t.cell.Gateway(), Token: rivet.DefaultToken, Client: &http.Client{Transport: transport}, Recorder: t.w},
+		Gateway: &probe.Gateway{Base: t.cell.Gateway(), Token: rivet.DefaultToken, Client: &http.Client{Transport: transport}, Dial: transport.DialContext, Recorder: t.w},
 	}
 	return nil
 }
@@ -271,14 +314,92 @@ func (t *trial) connect() error {
 func (t *trial) warm(ctx context.Context) (err error) {
 	ctx, cancel := bounded(ctx, warmBound, "the actors to be warm")
 	defer cancel()
-	t.targets, err = t.counter.Warm(ctx, len(t.Sweep.Delays))
-	return err
+	all, err := t.counter.Warm(ctx, t.actors())
+	if err != nil {
+		return err
+	}
+	t.all = all
+	n := len(t.Sweep.Delays)
+	t.targets, t.loaded = all[:n], all[n:]
+	if t.CommitInFlight {
+		t.writer, t.loaded = t.loaded[0], t.loaded[1:]
+	}
+	return nil
+}
+
+func (t *trial) startLoad(ctx context.Context) error {
+	t.unload = t.counter.Start(ctx, *t.Load, t.loaded)
+	return nil
+}
+
+func (t *trial) endLoad(context.Context) error {
+	t.unload()
+	return nil
+}
+
+// actors is how many the trial needs.
+func (t *trial) actors() int {
+	n := len(t.Sweep.Delays)
+	if t.Load != nil {
+		n += t.Load.ActorCount()
+	}
+	if t.CommitInFlight {
+		n++
+	}
+	return n
+}
+
+func (t *trial) loadText() string {
+	if t.Load == nil {
+		return ""
+	}
+	return fmt.Sprintf(" and %d for the load", t.Load.ActorCount())
+}
+
+func (t *trial) runtimeEnv() map[string]string {
+	env := map[string]string{
+		"KILLPOINT_FIXTURE_PROTOCOL":  fmt.Sprint(t.protocol()),
+		"KILLPOINT_FIXTURE_RECONNECT": t.Reconnect,
+		"KILLPOINT_FIXTURE_HEARTBEAT": orDefault(t.Heartbeat, "none"),
+	}
+	maps.Copy(env, t.RuntimeEnv)
+	return env
+}
+
+// holdCommit returns when the actor says that it holds.
+func (t *trial) holdCommit(ctx context.Context) error {
+	held := make(chan struct{})
+	once := sync.OnceFunc(func() { close(held) })
+	t.w.Subscribe(func(e history.Event) {
+		if b, ok := e.Body.(*history.Breakpoint); ok && b.Actor == t.writer.Actor && b.What == "reached" {
+			once()
+		}
+	})
+	t.written = make(chan struct{})
+	go func() {
+		defer close(t.written)
+		t.counter.Commit(ctx, t.writer)
+	}()
+	ctx, cancel := bounded(ctx, holdBound, "the transaction to be held before its COMMIT")
+	defer cancel()
+	select {
+	case <-held:
+		return nil
+	case <-t.written:
+		return errors.New("the transaction was over before it was held; its end is in the history")
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// awaitCommit waits no longer than the client's own patience.
+func (t *trial) awaitCommit(context.Context) error {
+	<-t.written
+	return nil
 }
 
 func (t *trial) strike(ctx context.Context) error {
-	ctx, cancel := bounded(ctx, faultBound, "the fault to land")
-	defer cancel()
-	_, err := t.Fault.Strike(ctx, t.cell.Engine)
+	_, err := t.Fault.Strike(ctx, t.cell.Engine) // it has a bound of its own, which knows its grace
 	return err
 }
 
@@ -294,17 +415,27 @@ func (t *trial) waitHealthy(ctx context.Context) (err error) {
 }
 
 func (t *trial) sweep(ctx context.Context) error {
-	return t.Sweep.Run(ctx, t.counter.Gateway, t.healthy, t.targets, workload.HealthProbe())
+	ask := workload.HealthProbe()
+	if t.Sweep.Via == probe.ViaWebSocket {
+		ask = workload.PingProbe()
+	}
+	return t.Sweep.Run(ctx, t.counter.Gateway, t.healthy, t.targets, ask)
 }
 
 func (t *trial) readBack(ctx context.Context) error {
 	ctx, cancel := bounded(ctx, readBackBound, "the ledgers")
 	defer cancel()
-	t.counter.ReadLedgers(ctx, t.targets)
+	t.counter.ReadLedgers(ctx, t.all)
 	return nil
 }
 
 func (t *trial) cleanUp() error {
+	if t.unload != nil {
+		t.unload()
+	}
+	if t.written != nil {
+		<-t.written // bounded by its client's patience
+	}
 	if t.cell == nil {
 		return nil
 	}

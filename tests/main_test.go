@@ -47,6 +47,8 @@ var run struct {
 	mu     sync.Mutex
 	opened *containers.Session
 	trials []report.Trial
+	// carried counts the carryings-out of each scenario.
+	carried map[string]int
 }
 
 func TestMain(m *testing.M) {
@@ -73,7 +75,7 @@ func realMain(m *testing.M) int {
 }
 
 func setUp(ctx context.Context) (err error) {
-	run.ctx, run.began = ctx, time.Now()
+	run.ctx, run.began, run.carried = ctx, time.Now(), map[string]int{}
 	if run.dir = os.Getenv("KILLPOINT_OUT"); run.dir == "" {
 		if run.dir, err = os.MkdirTemp("", "killpoint-run-"); err != nil {
 			return fmt.Errorf("make the run's folder: %w", err)
@@ -161,7 +163,7 @@ func session(t *testing.T) *containers.Session {
 func carryOut(t *testing.T, s scenario.Scenario) report.Trial {
 	t.Helper()
 	sess := session(t)
-	dir := filepath.Join(run.dir, s.Slug())
+	dir := trialDir(s)
 	trial, err := s.Run(run.ctx, sess, run.id, dir, progress(s.Name))
 	run.mu.Lock()
 	run.trials = append(run.trials, trial)
@@ -173,6 +175,18 @@ func carryOut(t *testing.T, s scenario.Scenario) report.Trial {
 		t.Errorf("%v\nhistory: %s\nrun it again: %s", trial.Verdict, report.HistoryPath(dir), s.Again)
 	}
 	return trial
+}
+
+// trialDir is a folder of its own for each carrying-out, also with -count.
+func trialDir(s scenario.Scenario) string {
+	run.mu.Lock()
+	defer run.mu.Unlock()
+	run.carried[s.Name]++
+	dir := filepath.Join(run.dir, s.Slug())
+	if n := run.carried[s.Name]; n > 1 {
+		dir += fmt.Sprintf("-%d", n)
+	}
+	return dir
 }
 
 // progress prints the steps of a trial as they begin, and what went wrong.

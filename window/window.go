@@ -3,9 +3,11 @@
 package window
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"sort"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/killpoint/killpoint/history"
@@ -29,7 +31,7 @@ const (
 	TimedOut Class = "timed out"
 	Refused  Class = "refused"
 	Errored  Class = "error"
-	NotSent  Class = "not sent"
+	CutOff   Class = "cut off" // the history ends before the probe does
 )
 
 // Row is the probe at one delay.
@@ -37,22 +39,26 @@ type Row struct {
 	Delay, Timeout time.Duration
 	Actor, Key     string
 	Class          Class
-	// Took is the time from sending to the answer, or to giving up.
+	// Took is the time from sending to the answer, or to giving up; -1 where
+	// Class is CutOff.
 	Took time.Duration
-	// Status and Code are the answer's where Class is Errored.
+	// Status, Code and Cause are the answer's where Class is Errored.
 	Status     int
 	Code       string
+	Cause      history.Cause
 	Generation int64
-	// AnsweredAt is when this actor gave its first good answer after the
-	// origin, to the probe itself or to a later one; -1 if it never did.
+	// AnsweredAt is when this actor gave its first good answer, counted from
+	// the origin, to the probe itself or to a later one; -1 if it never did.
+	// It was not asked before Delay, so it may have been well earlier.
 	AnsweredAt time.Duration
 }
 
 // Outage is the sweep after one fault, on the engine, and what it adds up to.
 type Outage struct {
-	// Fault is what was done; times of day follow on the history's clock.
-	Fault   string
+	// Fault is what was done; instants follow, on the history's clock.
+	Fault   history.Fault
 	FaultT  clock.Mono // the fault begins
+	LandedT clock.Mono // its effect was confirmed; 0 if it was not
 	Exit    history.Exit
 	ExitT   clock.Mono // the incarnation is dead
 	StartT  clock.Mono // the next incarnation is asked for
@@ -65,13 +71,18 @@ type Outage struct {
 	// one; First where none had to; 0 if one never got any. An actor that was
 	// asked late and answered at once waited for nothing.
 	First, Last clock.Mono
-	// Noise is the host's worst half second between fault and Last.
+	// Backoff is the part of HealthGap in which the runtime waited for the
+	// next try of its reconnect policy. The wait was decided beforehand, so no
+	// host can have made it longer by being busy.
+	Backoff time.Duration
+	// Noise is the host's part between the fault and Last.
 	Noise Noise
 }
 
-// Noise is the host's part between the fault and the last answer: the worst
-// lateness of a timer, and the mean shares of CPU busy and stolen.
+// Noise is the host's part in a time: the worst lateness of a timer, and the
+// mean shares of CPU busy and stolen.
 type Noise struct {
+	Span        time.Duration // what was measured; 0 where nothing was
 	SchedDelay  time.Duration
 	Busy, Steal float64
 }
@@ -91,7 +102,10 @@ func (n Noise) TooNoisy() bool {
 }
 
 func (n Noise) String() string {
-	return fmt.Sprintf("CPU %.0f %% busy, %.0f %% stolen, timers up to %v late", 100*n.Busy, 100*n.Steal, n.SchedDelay.Round(time.Millisecond))
+	if n.Span == 0 {
+		return "not measured"
+	}
+	return fmt.Sprintf("CPU %.0f %% busy, %.0f %% stolen, timers up to %d ms late", 100*n.Busy, 100*n.Steal, n.SchedDelay.Milliseconds())
 }
 
 // Window is the time from the fault to the first good answer of any actor.
@@ -114,10 +128,14 @@ func positive(t, u clock.Mono) time.Duration {
 	return max(0, t.Sub(u))
 }
 
-// ErrNoOutage says that the history has no fault followed by a recovery.
-var ErrNoOutage = errors.New("the history has no outage to read")
+// Reasons for which no outage can be read.
+var (
+	ErrNoOutage = errors.New("the history has no outage to read")
+	ErrSeveral  = errors.New("the history has several faults on the engine, and a sweep is read after one only")
+)
 
-// Read finds the outage in a history.
+// Read finds the outage in a history: the fault on the engine, its recovery
+// and the sweep that follows. Faults on others are not its matter.
 func Read(h *history.History) (*Outage, error) {
 	o := &Outage{}
 	events := h.ByTime()
@@ -125,28 +143,36 @@ func Read(h *history.History) (*Outage, error) {
 		return nil, err
 	}
 	o.sweep(events)
+	o.backoff(events)
 	o.noise(events)
 	return o, nil
 }
 
-// landmarks takes the first fault on an engine and what follows it.
+// engine is the role of the engine, in bodies and in a fault's target.
+const engine = "engine"
+
+// landmarks takes the fault on the engine and what follows it.
 func (o *Outage) landmarks(events []history.Event) error {
 	for _, e := range events {
 		switch b := e.Body.(type) {
 		case *history.Fault:
-			if o.FaultT == 0 && b.Phase == history.FaultBegun {
-				o.FaultT, o.Fault = e.T, b.Kind
+			if !strings.HasPrefix(b.Target, engine+"#") {
+				continue
 			}
+			if o.FaultT != 0 && b.Phase == history.FaultBegun {
+				return fmt.Errorf("%w: %s of %s, then %s of %s", ErrSeveral, o.Fault.Kind, o.Fault.Target, b.Kind, b.Target)
+			}
+			o.fault(e.T, b)
 		case *history.Exit:
-			if o.FaultT != 0 && o.ExitT == 0 && b.Role == "engine" {
+			if o.FaultT != 0 && o.ExitT == 0 && b.Role == engine {
 				o.ExitT, o.Exit = e.T, *b
 			}
 		case *history.Container:
-			if o.ExitT != 0 && o.StartT == 0 && b.Role == "engine" && b.What == history.ContainerStarting {
+			if o.ExitT != 0 && o.StartT == 0 && b.Role == engine && b.What == history.ContainerStarting {
 				o.StartT = e.T
 			}
 		case *history.Health:
-			if o.StartT != 0 && o.Healthy == 0 {
+			if o.StartT != 0 && o.Healthy == 0 && b.What == "ok" {
 				o.Healthy, o.HealthUncertain = e.T, time.Duration(b.UncertainNS)
 			}
 		}
@@ -162,24 +188,36 @@ func (o *Outage) landmarks(events []history.Event) error {
 	return nil
 }
 
+func (o *Outage) fault(t clock.Mono, f *history.Fault) {
+	switch f.Phase {
+	case history.FaultBegun:
+		o.FaultT, o.Fault = t, *f
+	case history.FaultLanded:
+		o.LandedT = t
+	}
+}
+
 type probeOp struct {
 	*history.Invoke
 	begun clock.Mono
 	row   *Row
 }
 
+// sweep reads the probes that were sent since /health was ok. A recovery probe
+// belongs to the last probe of the sweep that asked its actor.
 func (o *Outage) sweep(events []history.Event) {
-	ops, rows := map[string]probeOp{}, map[string]*Row{}
+	ops, asked, rows := map[string]probeOp{}, map[string]*Row{}, []*Row{}
 	for _, e := range events {
 		switch b := e.Body.(type) {
 		case *history.Invoke:
-			if b.Probe == probe.ProbeName {
-				rows[b.Actor] = &Row{
-					Delay: time.Duration(b.DelayNS), Timeout: time.Duration(b.TimeoutNS),
-					Actor: b.Actor, Key: b.Key, Class: NotSent, Generation: -1, AnsweredAt: -1,
-				}
+			if b.Probe == "" || e.T < o.Healthy {
+				continue
 			}
-			if row := rows[b.Actor]; row != nil && b.Probe != "" {
+			if b.Probe == probe.ProbeName {
+				asked[b.Actor] = newRow(b)
+				rows = append(rows, asked[b.Actor])
+			}
+			if row := asked[b.Actor]; row != nil {
 				ops[b.Op] = probeOp{b, e.T, row}
 			}
 		case *history.Return:
@@ -191,15 +229,22 @@ func (o *Outage) sweep(events []history.Event) {
 	for _, row := range rows {
 		o.Rows = append(o.Rows, *row)
 	}
-	sort.Slice(o.Rows, func(i, j int) bool { return o.Rows[i].Delay < o.Rows[j].Delay })
+	slices.SortStableFunc(o.Rows, func(a, b Row) int { return cmp.Compare(a.Delay, b.Delay) })
 	o.answers()
+}
+
+func newRow(b *history.Invoke) *Row {
+	return &Row{
+		Delay: time.Duration(b.DelayNS), Timeout: time.Duration(b.TimeoutNS), Took: -1,
+		Actor: b.Actor, Key: b.Key, Class: CutOff, Generation: -1, AnsweredAt: -1,
+	}
 }
 
 func (o *Outage) returned(op probeOp, t clock.Mono, ret *history.Return) {
 	row := op.row
 	if op.Probe == probe.ProbeName {
 		row.Took = t.Sub(op.begun)
-		row.Class, row.Status, row.Code = Classify(ret, row.Took), ret.Status, ret.Code
+		row.Class, row.Status, row.Code, row.Cause = Classify(ret, row.Took), ret.Status, ret.Code, ret.Cause
 		row.Generation = ret.Generation
 	}
 	if ret.Outcome == history.OK && row.AnsweredAt < 0 {
@@ -243,6 +288,18 @@ func Classify(ret *history.Return, took time.Duration) Class {
 	}
 }
 
+// backoff adds up the runtime's waits between Healthy and First.
+func (o *Outage) backoff(events []history.Event) {
+	for _, e := range events {
+		b, ok := e.Body.(*history.Envoy)
+		if !ok || b.What != "backoff" {
+			continue
+		}
+		begin, end := max(e.T, o.Healthy), min(e.T.Add(time.Duration(b.WaitNS)), o.First)
+		o.Backoff += max(0, end.Sub(begin))
+	}
+}
+
 // noise weighs the half seconds that overlap the time from the fault to the
 // last answer, or to the end where not all answered.
 func (o *Outage) noise(events []history.Event) {
@@ -261,6 +318,7 @@ func (o *Outage) noise(events []history.Event) {
 		busy += b.Busy * float64(b.SpanNS)
 		steal += b.Steal * float64(b.SpanNS)
 	}
+	o.Noise.Span = time.Duration(span)
 	if span > 0 {
 		o.Noise.Busy, o.Noise.Steal = busy/span, steal/span
 	}

@@ -1,6 +1,7 @@
 package window_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -58,12 +59,87 @@ func TestAnActorThatNeverAnswersLeavesTheWindowOpen(t *testing.T) {
 	assert.Negative(t, o.Rows[0].AnsweredAt)
 }
 
-func TestAProbeWithoutAnEndIsNotSent(t *testing.T) {
+func TestAProbeWithoutAnEndIsCutOff(t *testing.T) {
 	b := (&ht.Builder{}).Restart(0, 1, 2, 3)
 	b.Op(3, -1, ht.Probe("a", 0), history.Return{})
 	o, err := window.Read(&b.H)
 	require.NoError(t, err)
-	assert.Equal(t, window.NotSent, o.Rows[0].Class)
+	assert.Equal(t, window.CutOff, o.Rows[0].Class)
+	assert.Negative(t, o.Rows[0].Took)
+}
+
+// Of several faults each would have its own sweep; reading the probes of one
+// against the landmarks of another would give times that nobody saw.
+func TestSeveralFaultsOnTheEngineAreRefused(t *testing.T) {
+	b := (&ht.Builder{}).Restart(0, 1, 2, 3).Restart(5000, 5001, 5002, 5003)
+	_, err := window.Read(b.End(9000))
+	require.ErrorIs(t, err, window.ErrSeveral)
+}
+
+func TestWhatIsNotTheEnginesIsNoLandmark(t *testing.T) {
+	b := &ht.Builder{}
+	b.At(0, history.KindFault, &history.Fault{Kind: "kill", Target: "runtime#1", Phase: history.FaultBegun})
+	b.At(1, history.KindFault, &history.Fault{Kind: "kill", Target: "runtime#1", Phase: history.FaultLanded})
+	b.Restart(1000, 1010, 1100, 1160)
+	b.At(1005, history.KindExit, &history.Exit{Role: "runtime", Incarnation: 1})
+	b.At(1050, history.KindContainer, &history.Container{Role: "runtime", What: history.ContainerStarting})
+	b.At(1150, history.KindHealth, &history.Health{What: "starting"})
+	o, err := window.Read(b.End(2000))
+	require.NoError(t, err)
+	assert.Equal(t, 10*time.Millisecond, o.ExitT.Sub(o.FaultT))
+	assert.Equal(t, 100*time.Millisecond, o.StartT.Sub(o.FaultT))
+	assert.Equal(t, 160*time.Millisecond, o.Healthy.Sub(o.FaultT))
+	assert.Equal(t, o.ExitT, o.LandedT)
+}
+
+// Events are written down in another order than they happened: what counts is
+// when they happened.
+func TestTheOrderOfTimeCounts(t *testing.T) {
+	b := (&ht.Builder{}).Restart(0, 1, 2, 3)
+	b.Op(3, 1003, ht.Probe("a", 0), ht.TimedOut()).Op(1100, 2000, ht.Recovery("a"), ht.OK("a", 1))
+	h := b.End(3000)
+	want, err := window.Read(h)
+	require.NoError(t, err)
+	slices.Reverse(h.Events)
+	got, err := window.Read(h)
+	require.NoError(t, err)
+	assert.Equal(t, want, got)
+}
+
+// Probes before the fault, or while the engine was down, are not the sweep's.
+func TestProbesBeforeTheSweepAreNotIts(t *testing.T) {
+	b := (&ht.Builder{}).Op(0, 5, ht.Probe("a", 0), ht.OK("a", 1)).Restart(1000, 1001, 1002, 1003)
+	b.Op(1003, 1010, ht.Probe("b", 0), ht.OK("b", 1))
+	o, err := window.Read(b.End(2000))
+	require.NoError(t, err)
+	require.Len(t, o.Rows, 1)
+	assert.Equal(t, "b", o.Rows[0].Actor)
+	assert.Equal(t, 10*time.Millisecond, o.Window())
+}
+
+// Two probes of one actor are two rows, in the order in which they were sent.
+func TestEachProbeOfTheSweepHasItsRow(t *testing.T) {
+	b := (&ht.Builder{}).Restart(0, 1, 2, 3)
+	b.Op(3, 1003, ht.Probe("a", 0), ht.TimedOut()).Op(1100, 1110, ht.Probe("a", 0), ht.OK("a", 1))
+	o, err := window.Read(b.End(2000))
+	require.NoError(t, err)
+	require.Len(t, o.Rows, 2)
+	assert.Equal(t, window.TimedOut, o.Rows[0].Class)
+	assert.Equal(t, window.Answered, o.Rows[1].Class)
+}
+
+func TestBackoffIsWhatTheRuntimeWaitedInTheHealthGap(t *testing.T) {
+	wait := func(ms int64) *history.Envoy { return &history.Envoy{What: "backoff", WaitNS: ms * 1e6} }
+	b := (&ht.Builder{}).Restart(1000, 1001, 1002, 2000)
+	b.At(1100, history.KindEnvoy, wait(500))  // over before /health was ok
+	b.At(1700, history.KindEnvoy, wait(800))  // 500 ms of it in the gap
+	b.At(2600, history.KindEnvoy, wait(100))  // all of it
+	b.At(2900, history.KindEnvoy, wait(5000)) // 100 ms, until the first answer
+	b.At(2950, history.KindEnvoy, &history.Envoy{What: "closed"})
+	b.Op(2000, 3000, ht.Probe("a", 0), ht.OK("a", 1)).At(4000, history.KindEnvoy, wait(9))
+	o, err := window.Read(b.End(5000))
+	require.NoError(t, err)
+	assert.Equal(t, 700*time.Millisecond, o.Backoff)
 }
 
 func TestClassify(t *testing.T) {
@@ -84,10 +160,18 @@ func TestNoOutageSaysWhatItLacks(t *testing.T) {
 	require.ErrorIs(t, err, window.ErrNoOutage)
 	require.ErrorContains(t, err, "a fault")
 
-	b = (&ht.Builder{}).Restart(0, 1, 2, 3)
-	b.H.Events = b.H.Events[:4] // never healthy again
-	_, err = window.Read(&b.H)
-	require.ErrorContains(t, err, "a healthy engine")
+	for n, lacks := range map[int]string{1: "the engine's exit", 3: "the engine's next start", 4: "a healthy engine"} {
+		b = (&ht.Builder{}).Restart(0, 1, 2, 3)
+		b.H.Events = b.H.Events[:n]
+		_, err = window.Read(&b.H)
+		require.ErrorContains(t, err, lacks)
+	}
+}
+
+func TestAHostThatNobodyWatchedIsNotCalledQuiet(t *testing.T) {
+	o, err := window.Read((&ht.Builder{}).Restart(0, 1, 2, 3).End(10))
+	require.NoError(t, err)
+	assert.Equal(t, "not measured", o.Noise.String())
 }
 
 // Only the half seconds between the fault and the last answer count.

@@ -73,10 +73,17 @@ func (c *Counter) warm(ctx context.Context, key string) (probe.Target, error) {
 
 // Tick writes once. The operation's id goes with it into the actor's ledger.
 func (c *Counter) Tick(ctx context.Context, t probe.Target) history.Return {
-	op := c.Gateway.NextOp()
-	const payloadBytes = 16
-	r := action(t, Tick, payloadBytes, op)
-	r.Op, r.Timeout = op, c.Timeout
+	return c.Gateway.Do(ctx, c.tick(t))
+}
+
+// CommitClient is the client of the write that Commit sends.
+const CommitClient = "commit"
+
+// Commit writes once, by the action that always stops before its COMMIT, for a
+// fault to strike there.
+func (c *Counter) Commit(ctx context.Context, t probe.Target) history.Return {
+	r := c.tick(t)
+	r.Path, r.Client = "/action/commitDuringEngineRestart", CommitClient
 	return c.Gateway.Do(ctx, r)
 }
 
@@ -101,6 +108,11 @@ func (c *Counter) ReadLedgers(ctx context.Context, targets []probe.Target) {
 // sleep deadline and so change what it measures.
 func HealthProbe() probe.Request {
 	return probe.Request{Name: Health, Method: http.MethodGet, Path: "/health", ReadOnly: true}
+}
+
+// PingProbe asks an actor for a pong over a WebSocket, likewise.
+func PingProbe() probe.Request {
+	return probe.Request{Name: "ping", Path: "/"}
 }
 
 // action is a call in RivetKit's client protocol.

@@ -28,7 +28,7 @@ func (b *Builder) At(ms int, kind history.Kind, body any) *Builder {
 // Restart adds an engine that is struck, dies, starts and is healthy.
 func (b *Builder) Restart(fault, dead, start, healthy int) *Builder {
 	b.At(fault, history.KindFault, &history.Fault{Kind: "kill", Target: "engine#1", Phase: history.FaultBegun})
-	b.At(dead, history.KindExit, &history.Exit{Role: "engine", Name: "engine", Incarnation: 1, Signal: "SIGKILL", Code: 137, ToDeathNS: int64(dead-fault) * 1e6, Source: "pidfd"})
+	b.At(dead, history.KindExit, &history.Exit{Role: "engine", Name: "engine", Incarnation: 1, Signal: "SIGKILL", Code: 137, ToDeathNS: int64(dead-fault) * 1e6, Source: "pidfd", LogLines: 9})
 	b.At(dead, history.KindFault, &history.Fault{Kind: "kill", Target: "engine#1", Phase: history.FaultLanded})
 	b.At(start, history.KindContainer, &history.Container{Role: "engine", Incarnation: 2, What: history.ContainerStarting})
 	return b.At(healthy, history.KindHealth, &history.Health{What: "ok"})

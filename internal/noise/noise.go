@@ -69,16 +69,19 @@ func watch(ctx context.Context, rec history.Recorder, before cpu) {
 }
 
 // cpu is the first line of /proc/stat, summed, in ticks.
-type cpu struct{ total, idle, steal uint64 }
+type cpu struct{ total, idle, steal int64 }
 
 func (c cpu) since(b cpu, d, worst time.Duration) *history.Noise {
 	n := &history.Noise{SpanNS: int64(d), SchedDelayNS: int64(worst)}
 	if total := float64(c.total - b.total); total > 0 {
-		n.Busy = 1 - float64(c.idle-b.idle)/total
-		n.Steal = float64(c.steal-b.steal) / total
+		// The kernel's count of iowait may go down, as proc(5) says.
+		n.Busy = share(total-float64(c.idle-b.idle), total)
+		n.Steal = share(float64(c.steal-b.steal), total)
 	}
 	return n
 }
+
+func share(part, total float64) float64 { return min(1, max(0, part/total)) }
 
 func readCPU() (cpu, error) {
 	b, err := os.ReadFile("/proc/stat")
@@ -101,7 +104,7 @@ func parseCPU(stat []byte) (cpu, error) {
 	}
 	var c cpu
 	for i, f := range fields[1:9] {
-		n, err := strconv.ParseUint(string(f), 10, 64)
+		n, err := strconv.ParseInt(string(f), 10, 64)
 		if err != nil {
 			return cpu{}, fmt.Errorf("host's CPU counters: %w", err)
 		}

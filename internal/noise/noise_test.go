@@ -47,6 +47,7 @@ func TestWatch(t *testing.T) {
 	for _, x := range m.got[:2] {
 		assert.GreaterOrEqual(t, x.SpanNS, int64(span))
 		assert.True(t, x.Busy >= 0 && x.Busy <= 1, "busy %v", x.Busy)
+		assert.Positive(t, x.SchedDelayNS, "no timer of fifty fires to the nanosecond")
 	}
 }
 
@@ -58,6 +59,12 @@ func TestParseCPU(t *testing.T) {
 	n := b.since(a, time.Second, time.Millisecond)
 	assert.InDelta(t, 0.8, n.Busy, 1e-9)
 	assert.InDelta(t, 0.3, n.Steal, 1e-9)
+	back, err := parseCPU([]byte("cpu  150 0 50 830 20 0 0 30 9 9\n"))
+	require.NoError(t, err)
+	n = back.since(b, time.Second, 0) // iowait went down by 30, idle up by 10
+	assert.Zero(t, n.Busy)
+	n = cpu{total: 110, idle: 40}.since(cpu{total: 100, idle: 60}, time.Second, 0)
+	assert.InDelta(t, 1, n.Busy, 1e-9)
 	for _, bad := range []string{"", "cpu 1 2\n", "cpu0 1 1 1 1 1 1 1 1\n", "cpu a b c d e f g h\n"} {
 		_, err := parseCPU([]byte(bad))
 		assert.Error(t, err, "%q", bad)

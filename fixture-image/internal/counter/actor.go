@@ -30,6 +30,13 @@ type Config struct {
 	// where the breakpoint before-commit was not armed.
 	CommitHold  time.Duration
 	Breakpoints *breakpoint.Set
+	Seams       Seams
+}
+
+// Seams wrap what an actor stands on, for package bug. Nil ones wrap nothing.
+type Seams struct {
+	Database func(Identity, Database) Database
+	Beat     func(Beat) Beat
 }
 
 // Identity is one generation of an actor, as it names itself in answers.
@@ -74,6 +81,9 @@ type Actor struct {
 var _ envoy.Actor = (*Actor)(nil)
 
 func newActor(cfg Config, d deps) *Actor {
+	if wrap := cfg.Seams.Database; wrap != nil {
+		d.db = wrap(d.id, d.db)
+	}
 	a := &Actor{cfg: cfg, deps: d, interval: defaultInterval, life: context.Background()}
 	a.store = &store{db: d.db, generation: d.id.Generation}
 	a.idle = &idle{after: cfg.SleepAfter, sleep: a.askToSleep}
@@ -110,11 +120,14 @@ func (a *Actor) startBeat(ctx context.Context) {
 	if beat == nil {
 		return
 	}
+	if wrap := a.cfg.Seams.Beat; wrap != nil {
+		beat = wrap(beat)
+	}
 	ctx, a.stopBeat = context.WithCancelCause(ctx)
 	a.beating.Go(func() { pump(ctx, a.interval, beat, a.noteBeat) })
 }
 
-func (a *Actor) beat() func(context.Context) (int64, error) {
+func (a *Actor) beat() Beat {
 	switch a.cfg.Heartbeat {
 	case HeartbeatSQLite:
 		return a.store.beat

@@ -21,6 +21,9 @@ const (
 	HeartbeatKV     Heartbeat = "kv"     // one get, one put
 )
 
+// Beat beats once and returns the beat's number.
+type Beat func(context.Context) (int64, error)
+
 // ParseHeartbeat reads none, sqlite or kv.
 func ParseHeartbeat(s string) (Heartbeat, error) {
 	switch h := Heartbeat(s); h {
@@ -62,7 +65,7 @@ func beatKV(ctx context.Context, kv KV) (int64, error) {
 
 // pump beats at once and then once an interval, until ctx ends. A beat that
 // takes longer delays the next: there are never two at a time.
-func pump(ctx context.Context, interval time.Duration, beat func(context.Context) (int64, error), record func(history.Heartbeat)) {
+func pump(ctx context.Context, interval time.Duration, beat Beat, record func(history.Heartbeat)) {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {

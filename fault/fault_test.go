@@ -1,0 +1,61 @@
+package fault_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/killpoint/killpoint/fault"
+	"github.com/killpoint/killpoint/history"
+)
+
+// target notes how it was struck.
+type target struct {
+	how   string
+	grace time.Duration
+	left  time.Duration // until the deadline
+	err   error
+}
+
+func (t *target) Stop(ctx context.Context, grace time.Duration) (history.Exit, error) {
+	t.how, t.grace = "stop", grace
+	return t.struck(ctx, 0)
+}
+
+func (t *target) Kill(ctx context.Context) (history.Exit, error) {
+	t.how = "kill"
+	return t.struck(ctx, 137)
+}
+
+func (t *target) struck(ctx context.Context, code int) (history.Exit, error) {
+	if deadline, ok := ctx.Deadline(); ok {
+		t.left = time.Until(deadline)
+	}
+	return history.Exit{Code: code}, t.err
+}
+
+func TestStop(t *testing.T) {
+	const grace = 10 * time.Minute
+	f, got := fault.Stop(grace), &target{}
+	exit, err := f.Strike(t.Context(), got)
+	require.NoError(t, err)
+	assert.Equal(t, "stop", got.how)
+	assert.Equal(t, grace, got.grace)
+	assert.Equal(t, 0, exit.Code)
+	assert.Greater(t, got.left, grace, "the bound must not cut a long grace short")
+	assert.Equal(t, "SIGTERM, SIGKILL after 10m0s", f.String())
+}
+
+func TestKill(t *testing.T) {
+	f, got := fault.Kill(), &target{err: errors.New("no such process")}
+	exit, err := f.Strike(t.Context(), got)
+	require.ErrorIs(t, err, got.err)
+	assert.Equal(t, "kill", got.how)
+	assert.Equal(t, 137, exit.Code)
+	assert.Positive(t, got.left, "a strike has a deadline")
+	assert.Equal(t, "SIGKILL", f.String())
+}
