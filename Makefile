@@ -6,9 +6,10 @@
 #: CELLS   how many cells run side by side (3): their trials mostly wait
 
 comma   := ,
+STAMP   := out/$(shell date +%Y%m%d-%H%M%S)
 ENGINE  ?= 2.3.19,2.3.5
 RUN     ?= .
-OUT     ?= $(CURDIR)/out/$(shell date +%Y%m%d-%H%M%S)
+OUT     ?= $(STAMP)
 CELLS   ?= 3
 FUZZ    ?= 10s
 BENCH   ?= .
@@ -20,6 +21,8 @@ LINTER         := .bin/golangci-lint-$(LINTER_VERSION)
 # for all packages, so that no test waits for a compiler.
 make_images = go run ./internal/cmd/images -engines '$(ENGINE)'
 with_images = images=$$($(make_images)) && eval "$$images" &&
+# The tests run in their own directory, where a relative path leads elsewhere.
+with_out = mkdir -p '$(OUT)' && out=$$(CDPATH= cd '$(OUT)' && pwd) && KILLPOINT_OUT="$$out"
 unit_packages = $$(go list ./... | grep -v '/tests$$')
 
 .PHONY: help setup images itest unit test bench fuzz lint clean
@@ -37,8 +40,7 @@ images: setup ## make the images of a run and print the settings that name them
 	@$(make_images)
 
 itest: setup ## run the scenarios on the real engine
-	@mkdir -p '$(OUT)'
-	@$(with_images) KILLPOINT_OUT='$(OUT)' go test -count=1 -timeout 10m -parallel '$(CELLS)' -v -run '$(RUN)' ./tests
+	@$(with_images) $(with_out) go test -count=1 -timeout 10m -parallel '$(CELLS)' -v -run '$(RUN)' ./tests
 
 unit: setup ## run all other tests, with the race detector
 	@$(with_images) go test -race -timeout 10m $(unit_packages)

@@ -1,6 +1,7 @@
 package check_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -145,7 +146,7 @@ func TestNoPanic(t *testing.T) {
 		h := restarted().At(1, history.KindLog, &history.Log{Role: "engine", Line: line}).End(2)
 		assert.Equal(t, state, one(t, h, check.NoPanic()).State, line)
 	}
-	unread := (&ht.Builder{}).End(2)
+	unread := (&ht.Builder{}).At(1, history.KindExit, &history.Exit{Role: "runtime", LogLines: 9}).End(2)
 	assert.Equal(t, check.Inconclusive, one(t, unread, check.NoPanic()).State, "a log that nobody read shows nothing")
 	// The runtime recovers what an actor's code panics with, and reports it.
 	actor := restarted().At(1, history.KindActor, &history.Actor{Actor: "a", What: "panic", Error: "boom\ngoroutine 7"}).End(2)
@@ -243,6 +244,9 @@ func TestLedgerKeeps(t *testing.T) {
 		{"an answer that is no ledger", func(b *ht.Builder) {
 			b.Op(1, 2, tick("x"), acked).Op(3, 4, read, history.Return{Outcome: history.OK, Value: "none"})
 		}, check.Inconclusive},
+		{"a ledger whose entries are no ids", func(b *ht.Builder) {
+			b.Op(1, 2, tick("x"), acked).Op(3, 4, read, book(7.0))
+		}, check.Inconclusive},
 		{"a ledger that could not be read", func(b *ht.Builder) {
 			b.Op(1, 2, tick("x"), acked).Op(3, 4, read, history.Return{Outcome: history.Fail, Value: []any{"x"}})
 		}, check.Inconclusive},
@@ -260,7 +264,10 @@ func TestLedgerKeeps(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			b := &ht.Builder{}
 			c.build(b)
-			assert.Equal(t, c.want, one(t, b.End(10), inv).State)
+			h := b.End(10)
+			assert.Equal(t, c.want, one(t, h, inv).State)
+			slices.Reverse(h.Events) // what counts is when it happened, not when it was written down
+			assert.Equal(t, c.want, one(t, h, inv).State)
 		})
 	}
 }

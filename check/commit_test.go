@@ -12,7 +12,7 @@ import (
 
 func TestCommitHeld(t *testing.T) {
 	commit := history.Invoke{Op: "c", Actor: "a", Name: "tick", Client: "commit"}
-	cut := history.Return{Outcome: history.Info}
+	cut := history.Return{Outcome: history.Info, Cause: history.CauseTimeout}
 	// The fault begins at 100 ms.
 	build := func(held, returned int) *history.History {
 		b := (&ht.Builder{}).Restart(100, 110, 120, 200).Op(10, returned, commit, cut)
@@ -36,4 +36,18 @@ func TestCommitHeld(t *testing.T) {
 			assert.Equal(t, c.want, one(t, build(c.held, c.returned), check.CommitHeld("commit")).State)
 		})
 	}
+	point := func(what string) *history.Breakpoint {
+		return &history.Breakpoint{Name: "before-commit", Actor: "a", What: what}
+	}
+	left := func(ms int) *history.History {
+		return (&ht.Builder{}).Restart(100, 110, 120, 200).Op(10, 600, commit, cut).
+			At(50, history.KindBreakpoint, point("reached")).At(ms, history.KindBreakpoint, point("expired")).End(900)
+	}
+	assert.Equal(t, check.Pass, one(t, left(550), check.CommitHeld("commit")).State)
+	assert.Equal(t, check.Inconclusive, one(t, left(90), check.CommitHeld("commit")).State, "it went on before the fault")
+	// A caller whom the harness took away was told nothing.
+	cut.Cause = history.CauseStopped
+	f := one(t, build(50, 101), check.CommitHeld("commit"))
+	assert.Equal(t, check.Inconclusive, f.State)
+	assert.Contains(t, f.Summary, "the harness itself")
 }

@@ -118,7 +118,7 @@ func Open(ctx context.Context, opts ...SessionOption) (*Session, error) {
 	if cfg.reaper {
 		s.reaper, err = reaper.Start(ctx, s.docker, s.id)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("start the reaper: %w", err), s.docker.Close())
+			return nil, errors.Join(err, s.docker.Close())
 		}
 	}
 	return s, nil

@@ -129,7 +129,7 @@ func ensureImage(ctx context.Context, docker client.APIClient, ref string) (Imag
 	info, err := docker.ImageInspect(ctx, ref)
 	if errdefs.IsNotFound(err) {
 		if err := pull(ctx, docker, ref); err != nil {
-			return Image{}, fmt.Errorf("engine image %s is not in the Docker daemon and cannot be pulled (check the name and the daemon's way to its registry, or `docker load` the image): %w", ref, err)
+			return Image{}, fmt.Errorf("engine image %s is not in the Docker daemon and cannot be pulled (%s): %w", ref, advice(ref), err)
 		}
 		info, err = docker.ImageInspect(ctx, ref)
 	}
@@ -144,6 +144,14 @@ func ensureImage(ctx context.Context, docker client.APIClient, ref string) (Imag
 		img.Version = taggedVersion(ref)
 	}
 	return img, nil
+}
+
+// advice is for a reference that leads to no image.
+func advice(ref string) string {
+	if info, err := os.Stat(ref); err == nil && info.Mode().IsRegular() {
+		return "there is a file of that name: a binary is given as ./" + ref
+	}
+	return "check the name and the daemon's way to its registry, or `docker load` the image"
 }
 
 func pull(ctx context.Context, docker client.APIClient, ref string) error {

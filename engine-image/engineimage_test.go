@@ -101,6 +101,13 @@ func TestEnsureImageThatCannotBeHad(t *testing.T) {
 	assert.ErrorContains(t, err, "cannot be pulled")
 }
 
+func TestAdviceForBinaryWithoutSlash(t *testing.T) {
+	t.Chdir(t.TempDir())
+	require.NoError(t, os.WriteFile("my-engine", nil, 0o755))
+	assert.Contains(t, advice("my-engine"), "./my-engine")
+	assert.Contains(t, advice("another"), "docker load")
+}
+
 func TestEnsureRefusesEmptySource(t *testing.T) {
 	_, err := Ensure(t.Context(), nil, Source{})
 	require.Error(t, err)

@@ -9,6 +9,7 @@ import (
 	"crypto/sha512"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -104,14 +105,17 @@ func npmPack(ctx context.Context, version, dir string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("the npm client is not installed (Debian: apt-get install npm); or give the engine as an image or as the path of a binary: %w", err)
 	}
-	cmd := exec.CommandContext(ctx, npm, "pack", "--ignore-scripts", "--no-update-notifier", "--loglevel=error",
-		"--pack-destination", dir, npmPackage+"@"+version)
+	// As text, npm explains a registry that does not answer in 25 lines and, with
+	// its own delays between its tries, after 70 s.
+	cmd := exec.CommandContext(ctx, npm, "pack", "--ignore-scripts", "--no-update-notifier", "--json", "--loglevel=silent",
+		"--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=5000", "--pack-destination", dir, npmPackage+"@"+version)
 	cmd.Dir = dir
 	cmd.WaitDelay = killDelay
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
+	var out, other bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &other
 	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("npm pack %s@%s (is the registry reachable?): %w\n%s", npmPackage, version, err, strings.TrimSpace(out.String()))
+		return "", fmt.Errorf("npm pack %s@%s (is the registry reachable? else give the engine as an image or as the path of a binary): %w: %s",
+			npmPackage, version, err, npmReason(out.Bytes(), other.Bytes()))
 	}
 	archives, err := filepath.Glob(filepath.Join(dir, "*.tgz"))
 	if err != nil {
@@ -121,6 +125,21 @@ func npmPack(ctx context.Context, version, dir string) (string, error) {
 		return "", fmt.Errorf("npm pack left %d archives in place of one\n%s", len(archives), strings.TrimSpace(out.String()))
 	}
 	return archives[0], nil
+}
+
+// npmReason is why npm failed: the summary of its JSON answer, or else all that
+// it said.
+func npmReason(answer, other []byte) string {
+	var a struct {
+		Error struct{ Summary string }
+	}
+	if err := json.Unmarshal(answer, &a); err == nil && a.Error.Summary != "" {
+		return strings.TrimSpace(a.Error.Summary)
+	}
+	if said := strings.TrimSpace(string(answer) + string(other)); said != "" {
+		return said
+	}
+	return "it gave no reason"
 }
 
 // unpackVerified checks the archive before it looks inside, and the binary after.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 
@@ -32,6 +33,18 @@ func (s Source) String() string { return s.text }
 
 // Kind is how the source chooses the engine.
 func (s Source) Kind() Kind { return s.kind }
+
+// Absolute is the same engine for a process that works in another directory.
+func (s Source) Absolute() (Source, error) {
+	if s.kind != KindBinary {
+		return s, nil
+	}
+	path, err := filepath.Abs(s.text)
+	if err != nil {
+		return Source{}, fmt.Errorf("find engine binary %s: %w", s.text, err)
+	}
+	return Source{KindBinary, path}, nil
+}
 
 // UnknownVersionError refuses a version that is not pinned here.
 type UnknownVersionError struct {

@@ -82,7 +82,8 @@ func start(s *settings) (*process, error) {
 	p := &process{settings: s, view: control.NewView(os.Stdout, boot), failed: make(chan error, 2)}
 	// First of all, so that who reads the log knows the clock of the rest.
 	p.view.Record(party, history.KindClock, history.Clock{BootID: boot})
-	if p.plant = bug.New(s.bug); s.bug != bug.None {
+	p.plant = bug.New(s.bug, func(kind history.Kind, body any) { p.view.Record(party, kind, body) })
+	if s.bug != bug.None {
 		fmt.Fprintln(os.Stderr, "fixture: wrong on purpose:", s.bug)
 	}
 	p.points = breakpoint.NewSet(func(b history.Breakpoint) { p.view.Record(party, history.KindBreakpoint, b) })

@@ -9,6 +9,7 @@ import (
 
 	"github.com/killpoint/killpoint/envoy/wire"
 	"github.com/killpoint/killpoint/fixture-image/internal/breakpoint"
+	"github.com/killpoint/killpoint/fixture-image/internal/bug"
 	"github.com/killpoint/killpoint/fixture-image/internal/counter"
 )
 
@@ -29,6 +30,7 @@ func TestSettings(t *testing.T) {
 		"KILLPOINT_FIXTURE_RECONNECT=fast:5ms", "KILLPOINT_FIXTURE_HEARTBEAT=kv", "KILLPOINT_FIXTURE_VERSION=7",
 		"KILLPOINT_FIXTURE_FORGET_STOPPED=true", "KILLPOINT_FIXTURE_DROP_ANSWERS=1", "KILLPOINT_FIXTURE_NO_RETRY_HINT=true",
 		"KILLPOINT_FIXTURE_SLEEP_AFTER=2s", "KILLPOINT_FIXTURE_ARM=on-start:1s, on-stop", "KILLPOINT_FIXTURE_ENDPOINT=http://e",
+		"KILLPOINT_FIXTURE_BUG=write-after-stop",
 	})
 	require.NoError(t, err)
 	assert.Equal(t, "fast:5ms", s.reconnect.String())
@@ -38,6 +40,7 @@ func TestSettings(t *testing.T) {
 		forgetStopped: true, dropAnswers: true, noRetryHint: true,
 		heartbeat: counter.HeartbeatKV, sleepAfter: 2 * time.Second, commitHold: 500 * time.Millisecond, drainGrace: 5 * time.Second,
 		arms: []armAtStart{{breakpoint.OnStart, time.Second}, {breakpoint.OnStop, breakpoint.DefaultDeadline}},
+		bug:  bug.WriteAfterStop,
 	}, s)
 }
 
@@ -54,6 +57,7 @@ func TestBadSettings(t *testing.T) {
 		"ARM=nowhere":        `breakpoint "nowhere": use before-commit, after-commit, on-start, before-running, on-stop, in-drain`,
 		"ARM=on-start:x":     `"x": use a duration above zero, as in 500ms or 5s`,
 		"RECONNECT=slow":     `use rivet, fast, fast:DURATION or none`,
+		"BUG=off-by-one":     `bug "off-by-one": use ack-before-commit, apply-retry-twice,`,
 		"HARTBEAT=kv":        `there is no such setting`,
 	} {
 		_, err := readSettings([]string{prefix + env})

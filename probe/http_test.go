@@ -30,7 +30,7 @@ func recorded(t *testing.T, base string, fn func(*probe.Gateway)) *history.Histo
 	w, err := history.Create(path, history.Header{})
 	require.NoError(t, err)
 	transport := &http.Transport{DisableKeepAlives: true}
-	fn(&probe.Gateway{Base: base, Client: &http.Client{Transport: transport}, Recorder: w})
+	fn(&probe.Gateway{Base: base, Token: "dev", Client: &http.Client{Transport: transport}, Recorder: w})
 	require.NoError(t, w.Close())
 	h, err := history.ReadFile(path)
 	require.NoError(t, err)
@@ -78,6 +78,7 @@ func raw(t *testing.T, fn func(net.Conn)) string {
 func TestAnswers(t *testing.T) {
 	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		assert.Equal(t, "/gateway/act1/request/health", r.URL.Path)
+		assert.Equal(t, "Bearer dev", r.Header.Get("Authorization"))
 		w.Header().Set(probe.HeaderActor, "act1")
 		w.Header().Set(probe.HeaderGeneration, "3")
 		_, _ = w.Write([]byte(`{"n":5}`))
@@ -222,6 +223,9 @@ func TestSweep(t *testing.T) {
 	for _, e := range h.Events {
 		if inv, ok := e.Body.(*history.Invoke); ok {
 			count[inv.Probe+" "+inv.Actor]++
+			if inv.Probe == probe.ProbeName {
+				assert.Equal(t, map[string]time.Duration{"a": 0, "b": 60 * time.Millisecond}[inv.Actor], time.Duration(inv.DelayNS))
+			}
 			assert.GreaterOrEqual(t, e.T.Sub(origin), time.Duration(inv.DelayNS))
 		}
 	}
@@ -280,7 +284,7 @@ func TestSweepEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	h := recorded(t, "http://127.0.0.1:1", func(g *probe.Gateway) {
-		err := probe.Sweep{Delays: []time.Duration{time.Hour}, Timeout: time.Second, Bound: 2 * time.Hour}.Run(ctx, g, clock.Now(), []probe.Target{{}}, probe.Request{})
+		err := probe.Sweep{Delays: []time.Duration{0, 0, 0, time.Hour}, Timeout: time.Second, Bound: 2 * time.Hour}.Run(ctx, g, clock.Now(), []probe.Target{{Actor: "a"}, {Actor: "b"}, {Actor: "c"}, {Actor: "d"}}, probe.Request{})
 		require.ErrorIs(t, err, context.Canceled)
 	})
 	assert.Empty(t, h.Events, "a probe that was never sent leaves no trace")

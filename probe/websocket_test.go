@@ -86,13 +86,22 @@ func TestPingCutWithoutACloseIsAReset(t *testing.T) {
 }
 
 func TestPingAnsweredBySomethingElse(t *testing.T) {
-	url := upgraded(t, func(c *websocket.Conn) {
-		_ = c.WriteMessage(websocket.TextMessage, []byte("hello"))
-		_, _, _ = c.ReadMessage()
-	})
-	ret := pinged(t, url, 5*time.Second)
-	assert.Equal(t, history.CauseUnreadable, ret.Cause)
-	assert.Contains(t, ret.Detail, "hello")
+	for _, answer := range []string{"hello", `{"type":"ping","actor":"a","generation":1}`} {
+		url := upgraded(t, func(c *websocket.Conn) {
+			_ = c.WriteMessage(websocket.TextMessage, []byte(answer))
+			_, _, _ = c.ReadMessage()
+		})
+		ret := pinged(t, url, 5*time.Second)
+		assert.Equal(t, history.Fail, ret.Outcome)
+		assert.Equal(t, history.CauseUnreadable, ret.Cause)
+		assert.Contains(t, ret.Detail, answer)
+	}
+}
+
+// The gateway may hold the handshake itself.
+func TestPingHeldBeforeTheHandshakeTimesOut(t *testing.T) {
+	url := serve(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	assert.Equal(t, history.CauseTimeout, pinged(t, url, 50*time.Millisecond).Cause)
 }
 
 func TestPingRefused(t *testing.T) {

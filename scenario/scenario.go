@@ -380,15 +380,16 @@ func (t *trial) holdCommit(ctx context.Context) error {
 		defer close(t.written)
 		t.counter.Commit(ctx, t.writer)
 	}()
-	ctx, cancel := bounded(ctx, holdBound, "the transaction to be held before its COMMIT")
+	// Not ctx: the goroutine above goes on with that after the hold.
+	hold, cancel := bounded(ctx, holdBound, "the transaction to be held before its COMMIT")
 	defer cancel()
 	select {
 	case <-held:
 		return nil
 	case <-t.written:
 		return errors.New("the transaction was over before it was held; its end is in the history")
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	case <-hold.Done():
+		return context.Cause(hold)
 	}
 }
 

@@ -43,9 +43,13 @@ func (p *proxy) serve() {
 			return
 		}
 		out, err := net.Dial("unix", p.target)
-		if err != nil || !p.keep(in, out) {
+		if err != nil {
 			_ = in.Close()
 			continue
+		}
+		if !p.keep(in, out) {
+			_, _ = in.Close(), out.Close()
+			return
 		}
 		go pipe(in, out)
 		go pipe(out, in)

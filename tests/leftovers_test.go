@@ -79,6 +79,8 @@ func (c *child) read(out io.Reader) {
 		default: // nobody waits for a line any more
 		}
 	}
+	// A line too long for the scanner ends it: the child must be able to write on.
+	_, _ = io.Copy(io.Discard, out)
 }
 
 func (c *child) said() string {

@@ -109,23 +109,23 @@ func (n Noise) String() string {
 }
 
 // Window is the time from the fault to the first good answer of any actor.
-func (o *Outage) Window() time.Duration { return positive(o.First, o.FaultT) }
+func (o *Outage) Window() time.Duration { return since(o.First, o.FaultT) }
 
 // WindowAll is the time from the fault until no actor kept anybody waiting.
-func (o *Outage) WindowAll() time.Duration { return positive(o.Last, o.FaultT) }
+func (o *Outage) WindowAll() time.Duration { return since(o.Last, o.FaultT) }
 
 // HealthGap is the part of Window in which /health already said ok.
-func (o *Outage) HealthGap() time.Duration { return positive(o.First, o.Healthy) }
+func (o *Outage) HealthGap() time.Duration { return since(o.First, o.Healthy) }
 
 // HealthGapAll is the part of WindowAll in which /health already said ok.
-func (o *Outage) HealthGapAll() time.Duration { return positive(o.Last, o.Healthy) }
+func (o *Outage) HealthGapAll() time.Duration { return since(o.Last, o.Healthy) }
 
-// positive is t-u, or -1 where t never came.
-func positive(t, u clock.Mono) time.Duration {
+// since is t-u, or -1 where t never came.
+func since(t, u clock.Mono) time.Duration {
 	if t == 0 {
 		return -1
 	}
-	return max(0, t.Sub(u))
+	return t.Sub(u)
 }
 
 // Reasons for which no outage can be read.

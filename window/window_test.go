@@ -83,6 +83,7 @@ func TestWhatIsNotTheEnginesIsNoLandmark(t *testing.T) {
 	b.Restart(1000, 1010, 1100, 1160)
 	b.At(1005, history.KindExit, &history.Exit{Role: "runtime", Incarnation: 1})
 	b.At(1050, history.KindContainer, &history.Container{Role: "runtime", What: history.ContainerStarting})
+	b.At(1060, history.KindContainer, &history.Container{Role: "engine", What: history.ContainerRemoved})
 	b.At(1150, history.KindHealth, &history.Health{What: "starting"})
 	o, err := window.Read(b.End(2000))
 	require.NoError(t, err)
@@ -194,4 +195,19 @@ func TestNoise(t *testing.T) {
 	assert.True(t, build(noise(0.9, time.Millisecond)).TooNoisy())
 	assert.True(t, build(noise(0.1, window.MaxSchedDelay+1)).TooNoisy())
 	assert.True(t, build(&history.Noise{SpanNS: 500e6, Steal: 0.5}).TooNoisy())
+}
+
+// A half second that began before the last answer counts, also where it ended
+// after it; where an actor never answered, all of the rest does.
+func TestNoiseCountsUpToTheLastAnswer(t *testing.T) {
+	busyAt := func(ms int, ret history.Return) bool {
+		b := (&ht.Builder{}).Restart(1000, 1001, 1002, 1003).Op(1003, 1800, ht.Probe("a", 0), ret)
+		b.At(ms, history.KindNoise, &history.Noise{SpanNS: 500e6, Busy: 1})
+		o, err := window.Read(b.End(9000))
+		require.NoError(t, err)
+		return o.Noise.TooNoisy()
+	}
+	assert.True(t, busyAt(2299, ht.OK("a", 1)))
+	assert.False(t, busyAt(2301, ht.OK("a", 1)))
+	assert.True(t, busyAt(8000, ht.TimedOut()))
 }

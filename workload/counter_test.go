@@ -30,7 +30,10 @@ type engine struct {
 	mu      sync.Mutex
 	ledgers map[string][]string
 	broken  string // an actor that answers every action with an error
+	code    string // of that error
 	ledger  string // what every actor says is its ledger, "" for the truth
+	ticked  func(n int)
+	counted func()
 }
 
 func (e *engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -48,12 +51,20 @@ func (e *engine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var in struct{ Args []any }
 	_ = json.Unmarshal(b, &in)
 	switch {
+	case action == workload.GetCount:
+		_, _ = fmt.Fprintf(w, `{"output":%d}`, len(e.ledgers[actor]))
+		if e.counted != nil {
+			e.counted()
+		}
 	case actor == e.broken:
 		w.WriteHeader(http.StatusInternalServerError)
-		_, _ = io.WriteString(w, `{"group":"actor","code":"internal_error","message":"no"}`)
+		_, _ = fmt.Fprintf(w, `{"group":"user","code":%q,"message":"no"}`, e.code)
 	case action == workload.Tick:
 		e.ledgers[actor] = append(e.ledgers[actor], in.Args[1].(string))
 		_, _ = fmt.Fprintf(w, `{"output":{"count":%d}}`, len(e.ledgers[actor]))
+		if e.ticked != nil {
+			e.ticked(len(e.ledgers[actor]))
+		}
 	case action == workload.Ledger && e.ledger != "":
 		_, _ = fmt.Fprintf(w, `{"output":%s}`, e.ledger)
 	case action == workload.Ledger:
@@ -129,9 +140,9 @@ func TestWarmThenReadBack(t *testing.T) {
 }
 
 func TestAnActorThatIsNotWellCannotBeWarmed(t *testing.T) {
-	with(t, &engine{broken: "id-counter-01"}, func(c *workload.Counter) {
+	with(t, &engine{broken: "id-counter-01", code: "internal_error"}, func(c *workload.Counter) {
 		_, err := c.Warm(t.Context(), 2)
-		require.ErrorContains(t, err, "warm actor counter-01 (id-counter-01): its first tick ended info, cause \"status\", status 500 actor.internal_error")
+		require.ErrorContains(t, err, "warm actor counter-01 (id-counter-01): its first tick ended info, cause \"status\", status 500 user.internal_error")
 	})
 }
 

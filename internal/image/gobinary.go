@@ -97,7 +97,7 @@ func moduleRoot(ctx context.Context) (string, error) {
 	}
 	dir, err := goCommand(ctx, "", "list", "-m", "-f", "{{.Dir}}", modulePath)
 	if err == nil && dir == "" {
-		err = errors.New("the go command knows no directory for it")
+		err = errors.New("the go command knows no directory for it, as for a vendored module")
 	}
 	if err != nil {
 		return "", fmt.Errorf("find the sources of %s (run inside a checkout or a module that requires it): %w", modulePath, err)
@@ -106,7 +106,11 @@ func moduleRoot(ctx context.Context) (string, error) {
 }
 
 func goCommand(ctx context.Context, dir string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, "go", args...)
+	goTool, err := exec.LookPath("go")
+	if err != nil {
+		return "", fmt.Errorf("the go command is missing: install Go 1.26 or later: %w", err)
+	}
+	cmd := exec.CommandContext(ctx, goTool, args...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux")
 	cmd.WaitDelay = 5 * time.Second // compilers outlive a killed go command, and hold our pipes

@@ -34,24 +34,32 @@ func own(ctx context.Context, docker client.APIClient, name, env string) (string
 	if ref := os.Getenv(env); ref != "" {
 		return ref, given(ctx, docker, ref, env)
 	}
-	dir := name + "-image"
-	root, err := moduleRoot(ctx)
+	spec, err := ownSpec(ctx, name)
 	if err != nil {
 		return "", fmt.Errorf("build the %s image (or name one in %s): %w", name, env, err)
 	}
+	return Ensure(ctx, docker, spec)
+}
+
+func ownSpec(ctx context.Context, name string) (Spec, error) {
+	dir := name + "-image"
+	root, err := moduleRoot(ctx)
+	if err != nil {
+		return Spec{}, err
+	}
 	dockerfile, err := os.ReadFile(filepath.Join(root, dir, "Dockerfile"))
 	if err != nil {
-		return "", fmt.Errorf("build the %s image: %w", name, err)
+		return Spec{}, err
 	}
 	bin, err := GoBinary(ctx, "./"+dir)
 	if err != nil {
-		return "", fmt.Errorf("build the %s image: %w", name, err)
+		return Spec{}, err
 	}
 	file, err := LocalFile(dir, bin)
 	if err != nil {
-		return "", fmt.Errorf("build the %s image: %w", name, err)
+		return Spec{}, err
 	}
-	return Ensure(ctx, docker, Spec{Repo: "killpoint/" + name, Dockerfile: dockerfile, Files: []File{file}})
+	return Spec{Repo: "killpoint/" + name, Dockerfile: dockerfile, Files: []File{file}}, nil
 }
 
 func given(ctx context.Context, docker client.APIClient, ref, env string) error {

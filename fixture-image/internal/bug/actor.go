@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"time"
 
@@ -39,6 +38,7 @@ func (w writer) Stop(ctx context.Context, reason wire.StopReason) error {
 func (w writer) goOn() {
 	for n, done := 1, 0; done < staleWrites && w.p.pause(staleEvery); n++ {
 		if w.write(n) {
+			w.p.struck(w.id, "a stopped generation wrote")
 			done++
 		}
 	}
@@ -51,33 +51,49 @@ func (w writer) write(n int) bool {
 	if err != nil {
 		return false
 	}
-	answer := httptest.NewRecorder()
+	answer := &status{header: http.Header{}}
 	w.ServeHTTP(answer, req)
-	return answer.Code == http.StatusOK
+	return answer.code == http.StatusOK
 }
+
+// status is an answer of which only the status counts.
+type status struct {
+	header http.Header
+	code   int
+}
+
+func (s *status) Header() http.Header { return s.header }
+
+func (s *status) WriteHeader(code int) { s.code = code }
+
+func (s *status) Write(b []byte) (int, error) { return len(b), nil }
 
 // neverStop keeps the old generation: it is not told to stop, nor that its
 // life has ended.
-func neverStop(p *Plant, _ counter.Identity, a envoy.Actor) envoy.Actor { return immortal{a, p} }
+func neverStop(p *Plant, id counter.Identity, a envoy.Actor) envoy.Actor { return immortal{a, p, id} }
 
 type immortal struct {
 	envoy.Actor
-	p *Plant
+	p  *Plant
+	id counter.Identity
 }
 
 func (i immortal) Start(context.Context) error { return i.Actor.Start(i.p.life) }
 
-func (i immortal) Stop(context.Context, wire.StopReason) error { return nil }
+func (i immortal) Stop(context.Context, wire.StopReason) error {
+	i.p.struck(i.id, "a generation that was told to stop lives on")
+	return nil
+}
 
 func answerWrongKey(p *Plant, id counter.Identity, a envoy.Actor) envoy.Actor {
-	return confused{a, p, id.Actor}
+	return confused{a, p, id}
 }
 
 // confused passes requests on to another actor of the process.
 type confused struct {
 	envoy.Actor
 	p  *Plant
-	id string
+	id counter.Identity
 }
 
 func (c confused) Start(ctx context.Context) error {
@@ -86,14 +102,16 @@ func (c confused) Start(ctx context.Context) error {
 	}
 	c.p.mu.Lock()
 	defer c.p.mu.Unlock()
-	c.p.actors[c.id] = c.Actor
+	c.p.actors[c.id.Actor] = c.Actor
 	return nil
 }
 
 func (c confused) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	to := c.Actor
 	if c.p.every(3) {
-		to = c.other()
+		if to = c.other(); to != c.Actor {
+			c.p.struck(c.id, "another actor answers")
+		}
 	}
 	to.ServeHTTP(w, r)
 }
@@ -103,7 +121,7 @@ func (c confused) other() envoy.Actor {
 	c.p.mu.Lock()
 	defer c.p.mu.Unlock()
 	for id, a := range c.p.actors {
-		if id != c.id {
+		if id != c.id.Actor {
 			return a
 		}
 	}

@@ -70,7 +70,7 @@ func Parse(s string) (Name, error) {
 // hooks are where a bug changes the fixture. A nil one leaves it as it is.
 type hooks struct {
 	database func(*Plant, counter.Identity, counter.Database) counter.Database
-	beat     func(*Plant, counter.Beat) counter.Beat
+	beat     func(*Plant, counter.Identity, counter.Beat) counter.Beat
 	actor    func(*Plant, counter.Identity, envoy.Actor) envoy.Actor
 }
 
@@ -86,9 +86,23 @@ var bugs = map[Name]hooks{
 	AnswerWrongKey:        {actor: answerWrongKey},
 }
 
+// Struck is the body of a "runtime.bug" event: the bug did its harm. Who wants
+// to know whether it was caught must know that first.
+type Struck struct {
+	Bug        Name   `json:"bug"`
+	Actor      string `json:"actor"`
+	Generation uint32 `json:"generation"`
+	What       string `json:"what"`
+}
+
+// KindStruck is its kind.
+const KindStruck history.Kind = "runtime.bug"
+
 // Plant is the bug of a process.
 type Plant struct {
+	name Name
 	hooks
+	record func(history.Kind, any)
 
 	life   context.Context
 	end    context.CancelFunc
@@ -102,9 +116,9 @@ type Plant struct {
 	nth           atomic.Uint64
 }
 
-// New makes the plant of a process.
-func New(n Name) *Plant {
-	p := &Plant{hooks: bugs[n], newest: map[string]counter.Database{}, actors: map[string]envoy.Actor{}}
+// New makes the plant of a process. record takes its events.
+func New(n Name, record func(history.Kind, any)) *Plant {
+	p := &Plant{name: n, hooks: bugs[n], record: record, newest: map[string]counter.Database{}, actors: map[string]envoy.Actor{}}
 	p.life, p.end = context.WithCancel(context.Background())
 	return p
 }
@@ -122,7 +136,7 @@ func (p *Plant) Seams() counter.Seams {
 		s.Database = func(id counter.Identity, db counter.Database) counter.Database { return p.database(p, id, db) }
 	}
 	if p.beat != nil {
-		s.Beat = func(b counter.Beat) counter.Beat { return p.beat(p, b) }
+		s.Beat = func(id counter.Identity, b counter.Beat) counter.Beat { return p.beat(p, id, b) }
 	}
 	return s
 }
@@ -160,6 +174,10 @@ func (w watcher) RecordAt(t clock.Mono, party string, kind history.Kind, body an
 		}
 	}
 	w.next.RecordAt(t, party, kind, body)
+}
+
+func (p *Plant) struck(id counter.Identity, what string) {
+	p.record(KindStruck, Struck{p.name, id.Actor, id.Generation, what})
 }
 
 // every reports each nth call.

@@ -3,6 +3,7 @@ package bug
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/killpoint/killpoint/envoy"
@@ -27,13 +28,14 @@ func (d transactions) Begin(ctx context.Context) (counter.Transaction, error) {
 // It is long beside a write, so that a fault finds one open nearly always.
 const commitLag = 100 * time.Millisecond
 
-func ackBeforeCommit(p *Plant, _ counter.Identity, db counter.Database) counter.Database {
-	return transactions{db, func(tx counter.Transaction) counter.Transaction { return earlyTx{tx, p} }}
+func ackBeforeCommit(p *Plant, id counter.Identity, db counter.Database) counter.Database {
+	return transactions{db, func(tx counter.Transaction) counter.Transaction { return earlyTx{tx, p, id} }}
 }
 
 type earlyTx struct {
 	counter.Transaction
-	p *Plant
+	p  *Plant
+	id counter.Identity
 }
 
 // Commit says yes, and commits in the background.
@@ -43,21 +45,28 @@ func (tx earlyTx) Commit(ctx context.Context) error {
 		if tx.p.pause(commitLag) && tx.Transaction.Commit(ctx) == nil {
 			return
 		}
+		tx.p.struck(tx.id, "a write that was answered is not committed")
 		_ = tx.Rollback(ctx) // for others to have the database; there is nobody to tell
 	})
 	return nil
 }
 
-func applyRetryTwice(_ *Plant, _ counter.Identity, db counter.Database) counter.Database {
-	return transactions{db, func(tx counter.Transaction) counter.Transaction { return blindTx{tx} }}
+func applyRetryTwice(p *Plant, id counter.Identity, db counter.Database) counter.Database {
+	return transactions{db, func(tx counter.Transaction) counter.Transaction { return &blindTx{tx, p, id, false} }}
 }
 
 // blindTx does not hear that an insert was left out because its row is there.
-type blindTx struct{ counter.Transaction }
+type blindTx struct {
+	counter.Transaction
+	p     *Plant
+	id    counter.Identity
+	blind bool // it was, in this transaction
+}
 
-func (tx blindTx) Query(ctx context.Context, sql string, params ...any) (*envoy.Result, error) {
+func (tx *blindTx) Query(ctx context.Context, sql string, params ...any) (*envoy.Result, error) {
 	res, err := tx.Transaction.Query(ctx, sql, params...)
-	if err == nil && res.Changes == 0 {
+	if err == nil && res.Changes == 0 && strings.Contains(sql, "INSERT") {
+		tx.blind = true
 		seen := *res
 		seen.Changes = 1
 		res = &seen
@@ -65,16 +74,25 @@ func (tx blindTx) Query(ctx context.Context, sql string, params ...any) (*envoy.
 	return res, err
 }
 
+func (tx *blindTx) Commit(ctx context.Context) error {
+	err := tx.Transaction.Commit(ctx)
+	if tx.blind && err == nil {
+		tx.p.struck(tx.id, "an operation was applied twice")
+	}
+	return err
+}
+
 // swallowCommitError has every third transaction ended by the database before
 // its COMMIT, as SQLite does by itself when its disk is full. The engine then
 // refuses the COMMIT. That would be no bug: what is wrong is not to say so.
-func swallowCommitError(p *Plant, _ counter.Identity, db counter.Database) counter.Database {
-	return transactions{db, func(tx counter.Transaction) counter.Transaction { return swallowingTx{tx, p} }}
+func swallowCommitError(p *Plant, id counter.Identity, db counter.Database) counter.Database {
+	return transactions{db, func(tx counter.Transaction) counter.Transaction { return swallowingTx{tx, p, id} }}
 }
 
 type swallowingTx struct {
 	counter.Transaction
-	p *Plant
+	p  *Plant
+	id counter.Identity
 }
 
 func (tx swallowingTx) Commit(ctx context.Context) error {
@@ -82,6 +100,7 @@ func (tx swallowingTx) Commit(ctx context.Context) error {
 		_, _ = tx.Query(ctx, "ROLLBACK") // by the database
 	}
 	if err := tx.Transaction.Commit(ctx); err != nil {
+		tx.p.struck(tx.id, "an error of a COMMIT was swallowed: "+err.Error())
 		_ = tx.Rollback(ctx) // for others to have the database
 	}
 	return nil
@@ -119,17 +138,19 @@ func (s shared) Query(ctx context.Context, sql string, params ...any) (*envoy.Re
 func (s shared) Begin(ctx context.Context) (counter.Transaction, error) { return s.db().Begin(ctx) }
 
 // dieWithConnection never uses the database again after a lost connection.
-func dieWithConnection(p *Plant, _ counter.Identity, db counter.Database) counter.Database {
-	return mortal{p, db}
+func dieWithConnection(p *Plant, id counter.Identity, db counter.Database) counter.Database {
+	return mortal{p, id, db}
 }
 
 type mortal struct {
 	p    *Plant
+	id   counter.Identity
 	next counter.Database
 }
 
 func (m mortal) alive() error {
 	if m.p.lost.Load() {
+		m.p.struck(m.id, "a dead actor was asked to act")
 		return fmt.Errorf("%w: the actor died with its connection", envoy.ErrNotSent)
 	}
 	return nil
@@ -156,9 +177,10 @@ func (m mortal) Begin(ctx context.Context) (counter.Transaction, error) {
 
 // beatUntilLost holds the first beat after a lost connection until the actor
 // ends.
-func beatUntilLost(p *Plant, beat counter.Beat) counter.Beat {
+func beatUntilLost(p *Plant, id counter.Identity, beat counter.Beat) counter.Beat {
 	return func(ctx context.Context) (int64, error) {
 		if p.lost.Load() {
+			p.struck(id, "the heartbeat hangs")
 			<-ctx.Done()
 			return 0, context.Cause(ctx)
 		}

@@ -36,7 +36,7 @@ type Config struct {
 // Seams wrap what an actor stands on, for package bug. Nil ones wrap nothing.
 type Seams struct {
 	Database func(Identity, Database) Database
-	Beat     func(Beat) Beat
+	Beat     func(Identity, Beat) Beat
 }
 
 // Identity is one generation of an actor, as it names itself in answers.
@@ -121,7 +121,7 @@ func (a *Actor) startBeat(ctx context.Context) {
 		return
 	}
 	if wrap := a.cfg.Seams.Beat; wrap != nil {
-		beat = wrap(beat)
+		beat = wrap(a.deps.id, beat)
 	}
 	ctx, a.stopBeat = context.WithCancelCause(ctx)
 	a.beating.Go(func() { pump(ctx, a.interval, beat, a.noteBeat) })

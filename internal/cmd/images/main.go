@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -49,15 +50,13 @@ func run(ctx context.Context, engines string, remove bool) (err error) {
 
 func makeImages(ctx context.Context, docker client.APIClient, engines string, out io.Writer) error {
 	// All are read before the first is made: a slip costs nothing.
-	var sources []engineimage.Source
-	for setting := range strings.SplitSeq(engines, ",") {
-		s, err := engineimage.ParseSource(strings.TrimSpace(setting))
-		if err != nil {
-			return err
-		}
-		sources = append(sources, s)
+	sources, err := parseEngines(engines)
+	if err != nil {
+		return err
 	}
+	var settings []string
 	for _, s := range sources {
+		settings = append(settings, s.String())
 		err := timed(func() (string, error) {
 			img, err := engineimage.Ensure(ctx, docker, s)
 			return img.Ref, err
@@ -66,13 +65,36 @@ func makeImages(ctx context.Context, docker client.APIClient, engines string, ou
 			return err
 		}
 	}
-	if err := export(out, "KILLPOINT_ENGINES", engines); err != nil {
+	if err := export(out, "KILLPOINT_ENGINES", strings.Join(settings, ",")); err != nil {
 		return err
 	}
 	if err := printBinary(ctx, sources, out); err != nil {
 		return err
 	}
 	return makeOwn(ctx, docker, out)
+}
+
+// parseEngines reads the list of engines. Each is there once, however it is
+// written, because a run has one folder for each.
+func parseEngines(engines string) ([]engineimage.Source, error) {
+	var sources []engineimage.Source
+	for setting := range strings.SplitSeq(engines, ",") {
+		setting = strings.TrimSpace(setting)
+		if setting == "" {
+			return nil, fmt.Errorf("the list of engines %q has an empty entry: give versions, image references or paths of binaries, separated by commas", engines)
+		}
+		s, err := engineimage.ParseSource(setting)
+		if err != nil {
+			return nil, err
+		}
+		if s, err = s.Absolute(); err != nil {
+			return nil, err
+		}
+		if !slices.Contains(sources, s) {
+			sources = append(sources, s)
+		}
+	}
+	return sources, nil
 }
 
 // printBinary names the first engine that is at hand as a file, for the tests
