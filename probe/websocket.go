@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -97,7 +98,7 @@ func refusedHandshake(outer, ctx context.Context, resp *http.Response, err error
 	switch {
 	case outer.Err() != nil:
 		ret.Cause = history.CauseStopped
-	case ctx.Err() != nil:
+	case timedOut(ctx, err):
 		ret.Cause = history.CauseTimeout
 	case resp != nil:
 		ret.Cause, ret.Status, ret.Code = history.CauseStatus, resp.StatusCode, errorCode(resp.Header, nil)
@@ -115,7 +116,7 @@ func brokenExchange(outer, ctx context.Context, err error) history.Return {
 	switch {
 	case outer.Err() != nil:
 		ret.Cause = history.CauseStopped
-	case ctx.Err() != nil:
+	case timedOut(ctx, err):
 		ret.Cause = history.CauseTimeout
 	case errors.As(err, &closed) && closed.Code != websocket.CloseAbnormalClosure:
 		// The reason is "group.code#ray"; the ray is of this one request.
@@ -127,4 +128,12 @@ func brokenExchange(outer, ctx context.Context, err error) history.Return {
 		ret.Cause, ret.Detail = history.CauseReset, fmt.Sprintf("the WebSocket broke before the pong: %v", err)
 	}
 	return ret
+}
+
+// timedOut reports whether the client's patience ended. The dialer turns it
+// into a deadline of the connection, which can pass an instant before the
+// context itself says so.
+func timedOut(ctx context.Context, err error) bool {
+	var timeout net.Error
+	return ctx.Err() != nil || errors.As(err, &timeout) && timeout.Timeout()
 }

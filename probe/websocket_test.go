@@ -115,3 +115,13 @@ func TestPingRefused(t *testing.T) {
 	assert.Equal(t, history.CauseStatus, ret.Cause)
 	assert.Equal(t, "guard.actor_wake_retries_exceeded", ret.Code)
 }
+
+// The handshake itself is held: that is silence, not a refusal.
+func TestPingHeldInTheHandshakeTimesOut(t *testing.T) {
+	release := make(chan struct{})
+	url := serve(t, func(http.ResponseWriter, *http.Request) { <-release })
+	defer close(release)
+	for range 20 { // the deadline and the context race each other
+		require.Equal(t, history.CauseTimeout, pinged(t, url, 10*time.Millisecond).Cause)
+	}
+}

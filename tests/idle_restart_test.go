@@ -1,7 +1,6 @@
 package tests
 
 import (
-	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -39,13 +38,15 @@ func TestIdleRestart(t *testing.T) {
 		name      string
 		fault     fault.Fault
 		reconnect string
+		via       probe.Via
 		timeout   time.Duration
 		expect    check.Invariant
 	}{
-		{"stop/rivet/1s", fault.Stop(5 * time.Second), "rivet", time.Second, raceAfterStop},
-		{"stop/rivet/5s", fault.Stop(5 * time.Second), "rivet", 5 * time.Second, raceAfterStop},
-		{"kill/rivet/1s", fault.Kill(), "rivet", time.Second, raceAfterKill},
-		{"kill/fast/1s", fault.Kill(), "fast", time.Second, noRaceWhenFast},
+		{"stop/rivet/1s", fault.Stop(5 * time.Second), "rivet", probe.ViaHTTP, time.Second, raceAfterStop},
+		{"stop/rivet/5s", fault.Stop(5 * time.Second), "rivet", probe.ViaHTTP, 5 * time.Second, raceAfterStop},
+		{"stop/rivet/websocket", fault.Stop(5 * time.Second), "rivet", probe.ViaWebSocket, time.Second, raceAfterStop},
+		{"kill/rivet/1s", fault.Kill(), "rivet", probe.ViaHTTP, time.Second, raceAfterKill},
+		{"kill/fast/1s", fault.Kill(), "fast", probe.ViaHTTP, time.Second, noRaceWhenFast},
 	}
 	for _, engine := range engines() {
 		for _, v := range variants {
@@ -56,9 +57,9 @@ func TestIdleRestart(t *testing.T) {
 					Engine:     engine,
 					Fault:      v.fault,
 					Reconnect:  v.reconnect,
-					Sweep:      probe.Sweep{Delays: delays, Timeout: v.timeout, Bound: 15 * time.Second},
+					Sweep:      probe.Sweep{Via: v.via, Delays: delays, Timeout: v.timeout, Bound: 15 * time.Second},
 					Invariants: []check.Invariant{v.expect},
-					Again:      fmt.Sprintf("make itest ENGINE=%s RUN='TestIdleRestart/%s/%s'", engine, engine, v.name),
+					Again:      again("TestIdleRestart", engine, v.name),
 				})
 			})
 		}
