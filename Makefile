@@ -25,7 +25,7 @@ with_images = images=$$($(make_images)) && eval "$$images" &&
 with_out = mkdir -p '$(OUT)' && out=$$(CDPATH= cd '$(OUT)' && pwd) && KILLPOINT_OUT="$$out"
 unit_packages = $$(go list ./... | grep -v '/tests$$')
 
-.PHONY: help setup images itest unit test bench fuzz lint clean
+.PHONY: help setup images itest scorecard unit test bench fuzz lint clean
 
 help: ## list the targets (this is the default)
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
@@ -41,6 +41,9 @@ images: setup ## make the images of a run and print the settings that name them
 
 itest: setup ## run the scenarios on the real engine
 	@$(with_images) $(with_out) go test -count=1 -timeout 10m -parallel '$(CELLS)' -v -run '$(RUN)' ./tests
+
+scorecard: setup ## plant each bug in the fixture and show which invariant catches it
+	@$(with_images) $(with_out) go test -count=1 -timeout 5m -parallel '$(CELLS)' -v -run '$(if $(filter .,$(RUN)),TestScorecard,$(RUN))' ./tests
 
 unit: setup ## run all other tests, with the race detector
 	@$(with_images) go test -race -timeout 10m $(unit_packages)

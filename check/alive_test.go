@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/killpoint/killpoint/check"
 	"github.com/killpoint/killpoint/history"
 	ht "github.com/killpoint/killpoint/internal/historytest"
@@ -25,12 +27,24 @@ func TestHeartbeatsResume(t *testing.T) {
 		{"never", answered, check.Fail, "actor a beat before the fault and never again"},
 		{"with errors only", func() *ht.Builder { return answered().Beat(250, "a", 1, "not sent") }, check.Fail, "never again"},
 		{"one that ended while the engine died does not count", func() *ht.Builder { return answered().Beat(105, "a", 1, "") }, check.Fail, "never again"},
-		{"never, on a busy host", func() *ht.Builder { return answered().At(290, history.KindNoise, busy) }, check.Inconclusive, "busy"},
+		{"late, on a busy host", func() *ht.Builder { return answered().At(290, history.KindNoise, busy).Beat(2301, "a", 2, "") }, check.Inconclusive, "busy"},
+		{"never, on a busy host", func() *ht.Builder { return answered().At(290, history.KindNoise, busy) }, check.Fail, "never again"},
 		{"no answer either", struck, check.Inconclusive, "gave no answer"},
 		{"no beat before", func() *ht.Builder { return struck().Life(1, 2, "b", 1).Beat(250, "a", 1, "").Beat(250, "b", 1, "") }, check.Inconclusive, "b never beat before"},
 		{"one of two never", func() *ht.Builder { return answered().Life(1, 2, "b", 1) }, check.Fail, "actor a"},
 		{"no fault", func() *ht.Builder { return &ht.Builder{} }, check.Inconclusive, ""},
 	})
+}
+
+func TestHeartbeatsThatHadNoTimeToResume(t *testing.T) {
+	for end, want := range map[int]check.State{2299: check.Inconclusive, 2300: check.Fail} {
+		h := struck().Op(210, 300, ht.Probe("a", 0), ht.OK("a", 1)).End(end)
+		assert.Equal(t, want, one(t, h, check.HeartbeatsResume(2*time.Second)).State, end)
+	}
+	for end, want := range map[int]check.State{4299: check.Inconclusive, 4300: check.Fail} {
+		h := struck().Op(210, 300, ht.Probe("a", 0), ht.OK("a", 1)).At(290, history.KindNoise, &history.Noise{SpanNS: 500e6, Busy: 0.99}).End(end)
+		assert.Equal(t, want, one(t, h, check.HeartbeatsResume(2*time.Second)).State, "busy, %d", end)
+	}
 }
 
 func TestHealthMeansAlive(t *testing.T) {

@@ -164,3 +164,19 @@ func TestATrialWithoutAnOutageStillHasAVerdict(t *testing.T) {
 	require.NoError(t, tr.Text(&out))
 	assert.Contains(t, out.String(), "inconclusive")
 }
+
+func TestRepeatedScenariosAreSummedUp(t *testing.T) {
+	one := func(gap int) report.Trial {
+		b := (&ht.Builder{}).Restart(1000, 1010, 1100, 1160)
+		b.At(1500, history.KindNoise, &history.Noise{SpanNS: 500e6, Busy: 0.1})
+		b.Op(1160, 1160+gap, ht.Probe("a", 0), ht.OK("a", 2))
+		b.End(9000)
+		tr, err := report.Judge(stored(t, t.TempDir(), b), check.AnswersWithin(2*time.Second))
+		require.NoError(t, err)
+		return tr
+	}
+	md := report.Run{Trials: []report.Trial{one(200), one(3000), one(40)}}.Markdown()
+	assert.Contains(t, md, "| idle-restart/kill | 2 of 3 | 3 | 0.36 s (0.20 s to 3.16 s) | 0.20 s (0.04 s to 3.00 s) |")
+	assert.Contains(t, md, "| idle-restart/kill | 0 ms | 1 | 2 | 0 | 0 | 0 |")
+	assert.NotContains(t, report.Run{Trials: []report.Trial{one(1)}}.Markdown(), "Repeated")
+}

@@ -54,6 +54,7 @@ func (r Run) Markdown() string {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", cell(t.Name), t.Verdict.State, win, gap, host)
 	}
 	b.WriteString("\nA window runs from the fault to the first good answer of an actor, and until no actor kept anybody waiting any more; the health gap is its part in which `/health` already answered ok. Times on a busy host are not the engine's alone.\n")
+	r.repeats(&b)
 	for _, t := range r.Trials {
 		t.markdown(&b)
 	}

@@ -63,6 +63,8 @@ const (
 	restarts = 8
 )
 
+var errLost = errors.New("it had ended before it was asked to: somebody else stopped it, and until now nothing watched this process")
+
 // Reaper is the session's hold on its reaper container. It is not safe for
 // concurrent use.
 type Reaper struct {
@@ -225,8 +227,9 @@ func (r *Reaper) Close(ctx context.Context) error {
 	return nil
 }
 
+// ping has a time of its own: a spent context says nothing of the daemon.
 func (r *Reaper) ping(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), pingTimeout)
 	defer cancel()
 	if _, err := r.docker.Ping(ctx); err != nil {
 		return fmt.Errorf("the Docker daemon does not answer: %w", err)
@@ -242,11 +245,15 @@ func (r *Reaper) part(ctx context.Context) error {
 		gone.abandon()
 		return err
 	}
+	if !strings.HasSuffix(said, doneLine+"\n") {
+		gone.abandon() // one that was killed never goes by itself
+		if said == "" {
+			return errLost
+		}
+		return fmt.Errorf("it could not remove everything:\n%s", said)
+	}
 	if err := gone.wait(); err != nil {
 		return fmt.Errorf("wait for its removal (it said %q): %w", said, err)
-	}
-	if !strings.HasSuffix(said, doneLine+"\n") {
-		return fmt.Errorf("it could not remove everything:\n%s", said)
 	}
 	return nil
 }

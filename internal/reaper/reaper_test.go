@@ -77,6 +77,28 @@ func TestCloseReportsLossOfReaper(t *testing.T) {
 	assert.Empty(t, leftovers(t, docker, session), "the loss of the reaper must not leave anything")
 }
 
+// Docker takes a kill from outside for the user's wish and restarts nothing, so
+// the dead reaper's container stays until somebody removes it.
+func TestCloseAfterReaperWasKilled(t *testing.T) {
+	docker := dockertest.Client(t)
+	session := newSession(t, docker)
+	r, err := Start(t.Context(), docker, session)
+	require.NoError(t, err)
+	require.NoError(t, occupy(t.Context(), docker, session))
+	ended, failed := docker.ContainerWait(t.Context(), r.id, container.WaitConditionNotRunning)
+	require.NoError(t, docker.ContainerKill(t.Context(), r.id, "KILL"))
+	select {
+	case <-ended:
+	case err := <-failed:
+		require.NoError(t, err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	require.ErrorIs(t, r.Close(ctx), errLost)
+	assert.Zero(t, labelledContainers(t, docker, session), "the dead reaper is still there, or what it should have removed")
+	assert.Empty(t, leftovers(t, docker, session))
+}
+
 func TestStartLeavesNothingWhenItFails(t *testing.T) {
 	docker := dockertest.Client(t)
 	cancelled, cancel := context.WithCancel(t.Context())
