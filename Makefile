@@ -2,7 +2,7 @@
 #
 #: ENGINE  engines under test, separated by commas: versions, image references, paths of binaries
 #: RUN     regular expression of the scenarios that itest runs
-#: OUT     folder of the run
+#: OUT     a new folder for the run (out/TIME)
 #: CELLS   how many cells run side by side (3): their trials mostly wait
 
 comma   := ,
@@ -28,7 +28,7 @@ unit_packages = $$(go list ./... | grep -v '/tests$$')
 .PHONY: help setup images itest scorecard unit test bench fuzz lint clean
 
 help: ## list the targets (this is the default)
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 20
 	@printf '\nsettings, as in make itest ENGINE=2.3.5 RUN=Idle:\n'
 	@sed -n 's/^#: /  /p' Makefile
 

@@ -78,6 +78,7 @@ type counterOp struct {
 	// observed is the return that carried the count, asked its invocation.
 	asked, observed clock.Mono
 	attempts        int
+	again           clock.Mono // its last attempt began
 	seqs            []uint64
 }
 
@@ -149,6 +150,7 @@ func (r *counterReader) invoke(e history.Event, b *history.Invoke) {
 		a.writes = append(a.writes, w)
 	}
 	w.attempts++
+	w.again = e.T
 	w.possible = true // until it returns with a failure
 	w.seqs = append(w.seqs, e.Seq)
 }
@@ -384,10 +386,13 @@ func seqsOf(ops []*counterOp) [][]uint64 {
 // operation id twice, and every count that was answered agrees with its actor's
 // last ledger: it is no less than the writes of the ledger that were known to
 // be applied before it was asked for, and no more than those that may have been
-// applied when it was answered. A final count equals the number of entries.
+// applied when it was answered. A count that was answered before the ledger was
+// asked for is no more than the number of entries, whatever became of the writes
+// of unknown outcome: who reads back should read the counts first.
 //
-// The count is what shows a write that was applied twice and booked once. What
-// it does not prove: that the writes were applied to the right actor
+// The count is what shows a write that was applied twice and booked once, so an
+// actor of which none was asked for after its last write began is inconclusive.
+// What it does not prove: that the writes were applied to the right actor
 // ([RightActor]), or that the ledger is whole ([LedgerKeeps]).
 func (c Counter) AppliedOnce() Invariant {
 	return Invariant{Name: "applied-once", Check: func(h *history.History) Finding {
@@ -420,9 +425,6 @@ func (a *counterActor) appliedOnce() Finding {
 		}
 		booked[id] = true
 	}
-	if len(a.seen) == 0 {
-		return undecided("no count of actor %s was answered", a.id)
-	}
 	for _, o := range a.seen {
 		least, most := a.bounds(o, booked)
 		if o.count < least {
@@ -433,7 +435,19 @@ func (a *counterActor) appliedOnce() Finding {
 				"actor %s: %s, when its ledger explains no more than %d: a write was applied more than once", a.id, o, most)
 		}
 	}
+	if !a.countedLast() {
+		return undecided("no count of actor %s was read after its last write", a.id)
+	}
 	return passed("%d counts of actor %s agree with its ledger", len(a.seen), a.id)
+}
+
+// countedLast: a read was asked for after every attempt at a write.
+func (a *counterActor) countedLast() bool {
+	var last clock.Mono
+	for _, w := range a.writes {
+		last = max(last, w.again)
+	}
+	return slices.ContainsFunc(a.reads, func(r *counterOp) bool { return r.asked > last })
 }
 
 // bounds of the count that o may have answered.

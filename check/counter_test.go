@@ -158,6 +158,22 @@ func TestAppliedOnce(t *testing.T) {
 		{"a retry, twice by the count that it answered", func(b *ht.Builder) {
 			b.Op(1, 2, ht.Tick("a", "x"), ht.Unknown()).Op(3, 4, ht.Again("a", "x2", "x"), ht.Count(2)).Op(5, 6, ht.Ledger("a"), ht.Book("x"))
 		}, check.Fail, "applied more than once"},
+		{"a retry, twice by the count in the end", func(b *ht.Builder) {
+			b.Op(1, 2, ht.Tick("a", "x"), ht.Unknown()).Op(3, 4, ht.Again("a", "x2", "x"), ht.Unknown())
+			b.Op(5, 6, ht.Ledger("a"), ht.Book("x")).Op(7, 8, ht.Read("a"), ht.Count(2))
+		}, check.Fail, "explains no more than 1"},
+		{"an unknown write may have come between ledger and count", func(b *ht.Builder) {
+			b.Op(1, 2, ht.Tick("a", "x"), ht.Count(1)).Op(3, 4, ht.Tick("a", "y"), ht.Unknown())
+			b.Op(5, 6, ht.Ledger("a"), ht.Book("x")).Op(7, 8, ht.Read("a"), ht.Count(2))
+		}, check.Pass, ""},
+		{"but not between count and ledger", func(b *ht.Builder) {
+			b.Op(1, 2, ht.Tick("a", "x"), ht.Count(1)).Op(3, 4, ht.Tick("a", "y"), ht.Unknown())
+			b.Op(5, 6, ht.Read("a"), ht.Count(2)).Op(7, 8, ht.Ledger("a"), ht.Book("x"))
+		}, check.Fail, "explains no more than 1"},
+		{"no count after the last write", func(b *ht.Builder) {
+			b.Op(1, 2, ht.Tick("a", "x"), ht.Count(1)).Op(3, 4, ht.Read("a"), ht.Count(1))
+			b.Op(5, 6, ht.Tick("a", "y"), ht.Unknown()).Op(7, 8, ht.Ledger("a"), ht.Book("x", "y"))
+		}, check.Inconclusive, "after its last write"},
 		{"twice by a count that was read later", func(b *ht.Builder) {
 			b.Op(1, 2, ht.Tick("a", "x"), ht.Unknown()).Op(3, 4, ht.Again("a", "x2", "x"), ht.Unknown())
 			b.Op(5, 6, ht.Read("a"), ht.Count(2)).Op(7, 8, ht.Ledger("a"), ht.Book("x"))
@@ -167,7 +183,7 @@ func TestAppliedOnce(t *testing.T) {
 			b.Op(5, 6, ht.Read("a"), ht.Count(1)).Op(7, 8, ht.Ledger("a"), ht.Book("x"))
 		}, check.Pass, "1 writes were sent twice"},
 		{"unknown and absent", func(b *ht.Builder) {
-			b.Op(1, 2, ht.Tick("a", "x"), ht.Unknown()).Op(3, 4, ht.Tick("a", "y"), ht.Count(1)).Op(5, 6, ht.Ledger("a"), ht.Book("y"))
+			b.Op(1, 2, ht.Tick("a", "x"), ht.Unknown()).Op(3, 4, ht.Tick("a", "y"), ht.Count(1)).Op(5, 6, ht.Ledger("a"), ht.Book("y")).Op(7, 8, ht.Read("a"), ht.Count(1))
 		}, check.Pass, ""},
 		{"applied after the ledger was read", func(b *ht.Builder) {
 			b.Op(1, 20, ht.Tick("a", "x"), ht.Unknown()).Op(2, 3, ht.Tick("a", "y"), ht.Count(1))
@@ -179,7 +195,7 @@ func TestAppliedOnce(t *testing.T) {
 		{"no ledger", func(b *ht.Builder) { b.Op(1, 2, ht.Tick("a", "x"), ht.Count(1)) }, check.Inconclusive, "was not read back"},
 		{"no count", func(b *ht.Builder) {
 			b.Op(1, 2, ht.Tick("a", "x"), ht.Unknown()).Op(3, 4, ht.Ledger("a"), ht.Book("x"))
-		}, check.Inconclusive, "no count"},
+		}, check.Inconclusive, "no count of actor a"},
 		{"a failure is not hidden by another actor without a ledger", func(b *ht.Builder) {
 			b.Op(1, 2, ht.Tick("a", "w"), ht.Count(1))
 			b.Op(1, 2, ht.Tick("b", "x"), ht.Count(1)).Op(3, 4, ht.Ledger("b"), ht.Book("x", "x"))

@@ -79,16 +79,12 @@ func overlap(earlier, later *life) (Finding, bool) {
 // (another process's, or a KV write outside of a heartbeat) is not seen.
 func OldGenerationSilent() Invariant {
 	return Invariant{Name: "old-generation-silent", Check: func(h *history.History) Finding {
-		lives := readLives(h)
 		deeds := readDeeds(h)
 		replaced := 0
-		for _, of := range lives {
-			for i, later := range of {
-				if i == 0 {
-					continue
-				}
+		for _, of := range readLives(h) {
+			for _, later := range of[1:] {
 				replaced++
-				for _, d := range deeds[of[0].actor] {
+				for _, d := range deeds[later.actor] {
 					if d.generation < later.generation && d.t > later.running.t {
 						return failed([]uint64{later.running.seq, d.seq}, "generation %d of actor %s %s %v after generation %d was announced as running",
 							d.generation, later.actor, d.what, d.t.Sub(later.running.t), later.generation)
@@ -182,9 +178,9 @@ func (l *life) last() mark {
 	return mark{}
 }
 
-// readLives reads the generations that ran, of each actor in their order. One
-// that never ran (its start failed) does not count as alive.
-func readLives(h *history.History) map[string][]*life {
+// readLives reads the generations that ran, those of an actor together and in
+// their order. One that never ran (its start failed) does not count as alive.
+func readLives(h *history.History) [][]*life {
 	type key struct {
 		actor      string
 		generation uint32
@@ -213,19 +209,29 @@ func readLives(h *history.History) map[string][]*life {
 			}
 		}
 	}
-	lives := map[string][]*life{}
+	var lives []*life
 	for _, l := range found {
 		if l.running.t != 0 {
 			l.exit = exits[l.party]
-			lives[l.actor] = append(lives[l.actor], l)
+			lives = append(lives, l)
 		}
 	}
-	for _, of := range lives {
-		slices.SortFunc(of, func(a, b *life) int {
-			return cmp.Or(cmp.Compare(a.generation, b.generation), strings.Compare(a.party, b.party))
-		})
+	slices.SortFunc(lives, func(a, b *life) int {
+		return cmp.Or(strings.Compare(a.actor, b.actor), cmp.Compare(a.generation, b.generation), strings.Compare(a.party, b.party))
+	})
+	return byActor(lives)
+}
+
+// byActor cuts the sorted lives where the actor changes.
+func byActor(lives []*life) [][]*life {
+	var out [][]*life
+	for i, l := range lives {
+		if i == 0 || l.actor != lives[i-1].actor {
+			out = append(out, nil)
+		}
+		out[len(out)-1] = append(out[len(out)-1], l)
 	}
-	return lives
+	return out
 }
 
 // say notes the first time of each word.

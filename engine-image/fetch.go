@@ -30,6 +30,7 @@ const (
 	maxBinary   = 512 << 20               // bytes; five times the largest release
 	binaryPerms = 0o755
 	tempPrefix  = "fetch-"
+	lockTimeout = 5 * time.Minute // for another process to fetch 30 MB on a slow line
 	killDelay   = 5 * time.Second // for what a cancelled client started itself, and which may hold our pipe
 )
 
@@ -50,7 +51,9 @@ func fetch(ctx context.Context, r Release) (path string, err error) {
 	if err != nil {
 		return "", err
 	}
-	unlock, err := cache.Lock(ctx, filepath.Join(dir, ".lock"))
+	lockCtx, cancel := context.WithTimeoutCause(ctx, lockTimeout, fmt.Errorf("not had within %s", lockTimeout))
+	defer cancel()
+	unlock, err := cache.Lock(lockCtx, filepath.Join(dir, ".lock"))
 	if err != nil {
 		return "", err
 	}

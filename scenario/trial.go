@@ -315,8 +315,9 @@ func (t *trial) sweep(ctx context.Context) error {
 }
 
 func (t *trial) readBack(ctx context.Context) error {
-	ctx, cancel := bounded(ctx, readBackBound, "the ledgers")
+	ctx, cancel := bounded(ctx, readBackBound, "the ledgers and counts")
 	defer cancel()
+	t.counter.ReadCounts(ctx, t.all) // first: see there
 	t.counter.ReadLedgers(ctx, t.all)
 	return nil
 }

@@ -47,6 +47,8 @@ var run struct {
 	mu     sync.Mutex
 	opened *containers.Session
 	trials []report.Trial
+	// sections are added to the end of the summary.
+	sections []string
 	// carried counts the carryings-out of each scenario.
 	carried map[string]int
 }
@@ -116,10 +118,23 @@ func tearDown() error {
 		err = errors.Join(err, t.Text(os.Stdout))
 		fmt.Println()
 	}
-	err = errors.Join(err, report.Run{Dir: run.dir, Trials: run.trials}.Write())
+	err = errors.Join(err, report.Run{Dir: run.dir, Trials: run.trials}.Write(), appendSections())
 	fmt.Printf("%d trials, %d not passed, in %.0f s; summary in %s\n",
 		len(run.trials), notPassed(run.trials), time.Since(run.began).Seconds(), filepath.Join(run.dir, "summary.md"))
 	return err
+}
+
+func appendSections() error {
+	path := filepath.Join(run.dir, "summary.md")
+	summary, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("add to the run's summary: %w", err)
+	}
+	all := string(summary) + "\n" + strings.Join(run.sections, "\n")
+	if err := os.WriteFile(path, []byte(all), 0o644); err != nil {
+		return fmt.Errorf("add to the run's summary: %w", err)
+	}
+	return nil
 }
 
 func notPassed(trials []report.Trial) int {

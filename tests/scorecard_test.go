@@ -62,6 +62,9 @@ func TestScorecard(t *testing.T) {
 	table := card.markdown()
 	fmt.Println(table)
 	require.NoError(t, os.WriteFile(filepath.Join(run.dir, "scorecard.md"), []byte(table), 0o644))
+	run.mu.Lock()
+	defer run.mu.Unlock()
+	run.sections = append(run.sections, table)
 }
 
 // plantedTrial is a restart of a fixture with one bug, or without.
@@ -222,14 +225,15 @@ func finding(trial report.Trial, invariant string) check.Finding {
 	return check.Finding{Summary: "it was not checked"}
 }
 
-// loadFirst is how many actions the load has behind it when the fault strikes.
+// loadFirst is how many actions the load has behind it when the fault strikes,
+// which it does when the next write has returned.
 const loadFirst = 30
 
 // runUnderLoad carries a scenario out whose fault waits for the load to work.
 func runUnderLoad(sess *containers.Session, s scenario.Scenario) (report.Trial, error) {
 	show := progress(s.Name)
 	ready := make(chan struct{})
-	seen := loadCounter{left: loadFirst, done: func() { close(ready) }}
+	seen := loadCounter{left: loadFirst, done: sync.OnceFunc(func() { close(ready) })}
 	s.Fault = underLoad{s.Fault, ready}
 	return s.Run(run.ctx, sess, run.id, trialDir(s), func(e history.Event) {
 		show(e)
@@ -240,7 +244,7 @@ func runUnderLoad(sess *containers.Session, s scenario.Scenario) (report.Trial, 
 // loadCounter counts the load's actions that returned.
 type loadCounter struct {
 	mu   sync.Mutex
-	ops  map[string]bool
+	ops  map[string]string // the names of those that are under way
 	left int
 	done func()
 }
@@ -252,15 +256,18 @@ func (c *loadCounter) see(e history.Event) {
 	case *history.Invoke:
 		if strings.Contains(b.Client, "/") { // as the load names its clients
 			if c.ops == nil {
-				c.ops = map[string]bool{}
+				c.ops = map[string]string{}
 			}
-			c.ops[b.Op] = true
+			c.ops[b.Op] = b.Name
 		}
 	case *history.Return:
-		if c.ops[b.Op] {
-			if c.left--; c.left == 0 {
-				c.done()
-			}
+		name, ok := c.ops[b.Op]
+		if !ok {
+			return
+		}
+		delete(c.ops, b.Op)
+		if c.left--; c.left < 0 && name == workload.Tick {
+			c.done()
 		}
 	}
 }

@@ -57,13 +57,16 @@ const (
 	startTimeout   = 20 * time.Second
 	cleanUpTimeout = 20 * time.Second
 	pingTimeout    = 5 * time.Second
+	// stillbornAge is far more than the time between a reaper's creation and its
+	// start, also where the daemon's clock is a little off ours.
+	stillbornAge = 10 * time.Minute
 
 	// restarts bounds the tries after an outage of the daemon; Docker doubles the
 	// time between them from 100 ms on.
 	restarts = 8
 )
 
-var errLost = errors.New("it had ended before it was asked to: somebody else stopped it, and until now nothing watched this process")
+var errLost = errors.New("its container ended before it was asked to: was it stopped from outside?")
 
 // Reaper is the session's hold on its reaper container. It is not safe for
 // concurrent use.
@@ -93,6 +96,9 @@ func Start(ctx context.Context, docker client.APIClient, session string) (*Reape
 func start(ctx context.Context, docker client.APIClient, session string) (*Reaper, error) {
 	ref, err := image.Rig(ctx, docker)
 	if err != nil {
+		return nil, err
+	}
+	if err := removeStillborn(ctx, docker, stillbornAge); err != nil {
 		return nil, err
 	}
 	config, host := containerConfig(ref, session, socket(docker.DaemonHost()))

@@ -99,6 +99,21 @@ func TestCloseAfterReaperWasKilled(t *testing.T) {
 	assert.Empty(t, leftovers(t, docker, session))
 }
 
+func TestStillbornReaperIsRemoved(t *testing.T) {
+	docker := dockertest.Client(t)
+	session := newSession(t, docker)
+	ref, err := image.Rig(t.Context(), docker)
+	require.NoError(t, err)
+	config, host := containerConfig(ref, session, defaultSocket)
+	made, err := docker.ContainerCreate(t.Context(), config, host, nil, nil, "")
+	require.NoError(t, err)
+	mine := filters.Arg("label", SessionLabel+"="+session)
+	require.NoError(t, removeStillborn(t.Context(), docker, time.Hour, mine))
+	assert.Equal(t, 1, labelledContainers(t, docker, session), "a young one may yet be started")
+	require.NoError(t, removeStillborn(t.Context(), docker, 0, mine))
+	assert.Zero(t, labelledContainers(t, docker, session), made.ID)
+}
+
 func TestStartLeavesNothingWhenItFails(t *testing.T) {
 	docker := dockertest.Client(t)
 	cancelled, cancel := context.WithCancel(t.Context())

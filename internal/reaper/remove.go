@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/api/types/volume"
 	"github.com/docker/docker/client"
@@ -114,6 +116,26 @@ func remove(ctx context.Context, docker client.APIClient, k kind, id string) err
 		return nil
 	}
 	return err
+}
+
+// removeStillborn removes reapers that were created age ago or earlier and never
+// started, because their process was killed in between. Nobody else would. The
+// filters narrow the search further.
+func removeStillborn(ctx context.Context, docker client.APIClient, age time.Duration, narrower ...filters.KeyValuePair) error {
+	which := filters.NewArgs(append(narrower, filters.Arg("label", RoleLabel+"="+Role), filters.Arg("status", "created"))...)
+	found, err := docker.ContainerList(ctx, container.ListOptions{All: true, Filters: which})
+	if err != nil {
+		return fmt.Errorf("list reapers that never started: %w", err)
+	}
+	for _, c := range found {
+		if time.Since(time.Unix(c.Created, 0)) < age {
+			continue
+		}
+		if err := remove(ctx, docker, kindContainer, c.ID); err != nil && !errdefs.IsConflict(err) { // conflict: another process is at it
+			return fmt.Errorf("remove reaper %.12s, which never started: %w", c.ID, err)
+		}
+	}
+	return nil
 }
 
 // removeReaper removes the session's reaper: called in it, the last thing it does.

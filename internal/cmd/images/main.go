@@ -62,7 +62,7 @@ func makeImages(ctx context.Context, docker client.APIClient, engines string, ou
 	var settings []string
 	for _, s := range sources {
 		settings = append(settings, s.String())
-		err := timed(func() (string, error) {
+		err := timed("engine "+s.String(), func() (string, error) {
 			img, err := engineimage.Ensure(ctx, docker, s)
 			return img.Ref, err
 		})
@@ -106,7 +106,9 @@ func parseEngines(engines string) ([]engineimage.Source, error) {
 // that run one without Docker.
 func printBinary(ctx context.Context, sources []engineimage.Source, out io.Writer) error {
 	for _, s := range sources {
+		notice := noticeAfter(patience, "binary of engine "+s.String())
 		path, err := engineimage.Binary(ctx, s)
+		notice.Stop()
 		var none *engineimage.NoBinaryError
 		if errors.As(err, &none) {
 			continue
@@ -121,11 +123,11 @@ func printBinary(ctx context.Context, sources []engineimage.Source, out io.Write
 
 func makeOwn(ctx context.Context, docker client.APIClient, out io.Writer) error {
 	for _, own := range []struct {
-		env    string
-		ensure func(context.Context, client.APIClient) (string, error)
-	}{{image.RigEnv, image.Rig}, {image.FixtureEnv, image.Fixture}} {
+		what, env string
+		ensure    func(context.Context, client.APIClient) (string, error)
+	}{{"rig", image.RigEnv, image.Rig}, {"fixture", image.FixtureEnv, image.Fixture}} {
 		var ref string
-		err := timed(func() (_ string, err error) {
+		err := timed(own.what, func() (_ string, err error) {
 			ref, err = own.ensure(ctx, docker)
 			return ref, err
 		})
@@ -145,10 +147,22 @@ func export(out io.Writer, name, value string) error {
 	return err
 }
 
-// timed shows on standard error what was made and how long it took.
-func timed(ensure func() (string, error)) error {
+// patience is how long nothing is said of something in the making.
+const patience = 3 * time.Second
+
+func noticeAfter(d time.Duration, what string) *time.Timer {
+	return time.AfterFunc(d, func() {
+		fmt.Fprintf(os.Stderr, "%s: fetching or building it (for the first time, or after another process)\n", what)
+	})
+}
+
+// timed shows on standard error what was made and how long it took, and in
+// between that it takes long.
+func timed(what string, ensure func() (string, error)) error {
 	start := time.Now()
+	notice := noticeAfter(patience, what)
 	ref, err := ensure()
+	notice.Stop()
 	if err == nil {
 		fmt.Fprintf(os.Stderr, "%-44s %6d ms\n", ref, time.Since(start).Milliseconds())
 	}
