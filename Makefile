@@ -21,8 +21,9 @@ LINTER         := .bin/golangci-lint-$(LINTER_VERSION)
 # for all packages, so that no test waits for a compiler.
 make_images = go run ./internal/cmd/images -engines '$(ENGINE)'
 with_images = images=$$($(make_images)) && eval "$$images" &&
+with_binary = images=$$($(make_images) -binary) && eval "$$images" &&
 # The tests run in their own directory, where a relative path leads elsewhere.
-with_out = mkdir -p '$(OUT)' && out=$$(CDPATH= cd '$(OUT)' && pwd) && KILLPOINT_OUT="$$out"
+with_out = mkdir -p '$(OUT)$(1)' && out=$$(CDPATH= cd '$(OUT)$(1)' && pwd) && KILLPOINT_OUT="$$out"
 unit_packages = $$(go list ./... | grep -v '/tests$$')
 
 .PHONY: help setup images itest scorecard unit test bench fuzz lint clean
@@ -40,18 +41,18 @@ images: setup ## make the images of a run and print the settings that name them
 	@$(make_images)
 
 itest: setup ## run the scenarios on the real engine
-	@$(with_images) $(with_out) go test -count=1 -timeout 10m -parallel '$(CELLS)' -v -run '$(RUN)' ./tests
+	@$(with_images) $(call with_out,) go test -count=1 -timeout 10m -parallel '$(CELLS)' -v -skip '^TestScorecard$$' -run '$(RUN)' ./tests
 
 scorecard: setup ## plant each bug in the fixture and show which invariant catches it
-	@$(with_images) $(with_out) go test -count=1 -timeout 5m -parallel '$(CELLS)' -v -run '$(if $(filter .,$(RUN)),TestScorecard,$(RUN))' ./tests
+	@$(with_images) $(call with_out,-scorecard) go test -count=1 -timeout 5m -parallel '$(CELLS)' -v -run '^TestScorecard$$' ./tests
 
 unit: setup ## run all other tests, with the race detector
-	@$(with_images) go test -race -timeout 10m $(unit_packages)
+	@$(with_binary) go test -race -timeout 10m $(unit_packages)
 
-test: unit itest ## run everything
+test: unit itest scorecard ## run everything
 
 bench: setup ## measure: cell start, engine restart, teardown, codec, reaper
-	@$(with_images) go test -p 1 -run '^$$' -bench '$(BENCH)' -benchmem -timeout 20m ./...
+	@$(with_binary) go test -p 1 -run '^$$' -bench '$(BENCH)' -benchmem -timeout 20m ./...
 
 fuzz: ## run every fuzz target for FUZZ (10s)
 	@scripts/fuzz.sh '$(FUZZ)'

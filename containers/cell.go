@@ -323,6 +323,9 @@ func (c *Cell) WaitHealthy(ctx context.Context) (clock.Mono, error) {
 	if err := json.Unmarshal(a.body, &h); err != nil {
 		return 0, fmt.Errorf("read the engine's /health: %w", err)
 	}
+	if h.Status != "ok" {
+		return 0, fmt.Errorf("the engine's /health answers 200 with status %q, not ok: this engine says it in a way that is not known here", h.Status)
+	}
 	c.mu.Lock()
 	first := !c.healthy[l.n]
 	c.healthy[l.n] = true

@@ -178,7 +178,7 @@ func everyLine(string) bool { return true }
 // engineTrouble keeps the lines of the engine that speak of trouble. The rest
 // of its output, which is much, stays in memory for [Container.Logs].
 func engineTrouble(line string) bool {
-	for _, mark := range []string{"level=warn", "level=error", "panic", " WARN ", " ERROR ", "RUST_BACKTRACE", "Error:"} {
+	for _, mark := range []string{"level=warn", "level=error", "panic", " WARN ", " ERROR ", "RUST_BACKTRACE", "Error:", "fatal runtime error"} {
 		if strings.Contains(line, mark) {
 			return true
 		}

@@ -99,6 +99,7 @@ func TestEngineTrouble(t *testing.T) {
 		`ts=1 level=warn message="x"`:                      true,
 		`ts=1 level=error message="x"`:                     true,
 		`thread 'main' panicked at engine/main.rs:1`:       true,
+		`fatal runtime error: stack overflow`:              true,
 		`ts=1 level=info message="starting rivet"`:         false,
 		`ts=1 level=debug message="connected" level_x=yes`: false,
 	} {

@@ -44,6 +44,9 @@ func Create(path string, h Header) (*Writer, error) {
 		return nil, fmt.Errorf("create the folder of the history: %w", err)
 	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY|os.O_APPEND, 0o644)
+	if errors.Is(err, os.ErrExist) {
+		return nil, fmt.Errorf("create the history: %s is there already, from an earlier run: give each run a folder of its own: %w", path, os.ErrExist)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("create the history: %w", err)
 	}

@@ -18,6 +18,8 @@ import (
 type Run struct {
 	Dir    string
 	Trials []Trial
+	// Sections of Markdown are added to the end of the summary.
+	Sections []string
 }
 
 // Write writes summary.md and result.json. Both are written even if one
@@ -33,8 +35,17 @@ func (r Run) Write() error {
 	)
 }
 
+// file writes a whole file or none: on a full disk an empty one would look like
+// a run without trials.
 func (r Run) file(name string, b []byte) error {
-	if err := os.WriteFile(filepath.Join(r.Dir, name), b, 0o644); err != nil {
+	path := filepath.Join(r.Dir, name)
+	err := os.WriteFile(path+".part", b, 0o644)
+	if err == nil {
+		err = os.Rename(path+".part", path)
+	}
+	if err != nil {
+		// Where it was not even made there is nothing to remove.
+		_ = os.Remove(path + ".part")
 		return fmt.Errorf("write the run's %s: %w", name, err)
 	}
 	return nil
@@ -57,6 +68,9 @@ func (r Run) Markdown() string {
 	r.repeats(&b)
 	for _, t := range r.Trials {
 		t.markdown(&b)
+	}
+	for _, section := range r.Sections {
+		b.WriteString("\n" + section)
 	}
 	return b.String()
 }

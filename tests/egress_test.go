@@ -72,7 +72,7 @@ func startChildAs(t *testing.T, socketGID uint32) *child {
 	c := &child{dir: filepath.Join(dir, "run"), lines: make(chan string, 1024)}
 	c.cmd = exec.Command(binary, childArgs...)
 	c.cmd.Dir = dir
-	c.cmd.Env = append(withoutOverride(os.Environ()), "HOME="+dir, "TMPDIR="+dir, "KILLPOINT_OUT="+c.dir, "KILLPOINT_ENGINES=2.3.19",
+	c.cmd.Env = append(withoutOverride(os.Environ()), "HOME="+dir, "XDG_CACHE_HOME="+dir, "TMPDIR="+dir, "KILLPOINT_OUT="+c.dir, "KILLPOINT_ENGINES=2.3.19",
 		// The user cannot read root's build cache: it takes what is built.
 		"KILLPOINT_FIXTURE_IMAGE="+newest(t, cli, "killpoint/fixture"), "KILLPOINT_RIG_IMAGE="+newest(t, cli, "killpoint/rig"))
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: meterUID, Gid: socketGID}}

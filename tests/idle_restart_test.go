@@ -2,6 +2,7 @@ package tests
 
 import (
 	"os"
+	"path"
 	"strings"
 	"testing"
 	"time"
@@ -50,10 +51,10 @@ func TestIdleRestart(t *testing.T) {
 	}
 	for _, engine := range engines() {
 		for _, v := range variants {
-			t.Run(engine+"/"+v.name, func(t *testing.T) {
+			t.Run(label(engine)+"/"+v.name, func(t *testing.T) {
 				t.Parallel()
 				carryOut(t, scenario.Scenario{
-					Name:       "idle-restart/" + engine + "/" + v.name,
+					Name:       "idle-restart/" + label(engine) + "/" + v.name,
 					Engine:     engine,
 					Fault:      v.fault,
 					Reconnect:  v.reconnect,
@@ -65,6 +66,10 @@ func TestIdleRestart(t *testing.T) {
 		}
 	}
 }
+
+// label is how an engine is called in the names of tests: those of a path or an
+// image reference hold slashes, which -run takes for levels.
+func label(engine string) string { return path.Base(engine) }
 
 // engines are those to test.
 func engines() []string {

@@ -13,15 +13,20 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
+	"log"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	tclog "github.com/testcontainers/testcontainers-go/log"
 
 	"github.com/killpoint/killpoint/check"
 	"github.com/killpoint/killpoint/containers"
@@ -49,6 +54,10 @@ var run struct {
 	trials []report.Trial
 	// sections are added to the end of the summary.
 	sections []string
+	// refused says once why there is no session.
+	refused sync.Once
+	// asked is set once a test has wanted a session.
+	asked atomic.Bool
 	// carried counts the carryings-out of each scenario.
 	carried map[string]int
 }
@@ -70,13 +79,20 @@ func realMain(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "killpoint:", err)
 		code = max(code, 1)
 	}
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		return exitInterrupted
+	case code == 0 && os.Getenv("KILLPOINT_OUT") != "" && !run.asked.Load():
+		// A run that was asked for its results and has none is no success.
+		fmt.Fprintln(os.Stderr, "killpoint: RUN matches no scenario; `go test ./tests -list .` names the tests")
+		return 1
 	}
 	return code
 }
 
 func setUp(ctx context.Context) (err error) {
+	// Its banner of ten lines would head every run.
+	tclog.SetDefault(log.New(io.Discard, "", 0))
 	run.ctx, run.began, run.carried = ctx, time.Now(), map[string]int{}
 	if run.dir = os.Getenv("KILLPOINT_OUT"); run.dir == "" {
 		if run.dir, err = os.MkdirTemp("", "killpoint-run-"); err != nil {
@@ -118,23 +134,14 @@ func tearDown() error {
 		err = errors.Join(err, t.Text(os.Stdout))
 		fmt.Println()
 	}
-	err = errors.Join(err, report.Run{Dir: run.dir, Trials: run.trials}.Write(), appendSections())
-	fmt.Printf("%d trials, %d not passed, in %.0f s; summary in %s\n",
-		len(run.trials), notPassed(run.trials), time.Since(run.began).Seconds(), filepath.Join(run.dir, "summary.md"))
+	where := ""
+	if werr := (report.Run{Dir: run.dir, Trials: run.trials, Sections: run.sections}).Write(); werr != nil {
+		err = errors.Join(err, werr)
+	} else {
+		where = "; summary in " + filepath.Join(run.dir, "summary.md")
+	}
+	fmt.Printf("%d trials, %d not passed, in %.0f s%s\n", len(run.trials), notPassed(run.trials), time.Since(run.began).Seconds(), where)
 	return err
-}
-
-func appendSections() error {
-	path := filepath.Join(run.dir, "summary.md")
-	summary, err := os.ReadFile(path)
-	if err != nil {
-		return fmt.Errorf("add to the run's summary: %w", err)
-	}
-	all := string(summary) + "\n" + strings.Join(run.sections, "\n")
-	if err := os.WriteFile(path, []byte(all), 0o644); err != nil {
-		return fmt.Errorf("add to the run's summary: %w", err)
-	}
-	return nil
 }
 
 func notPassed(trials []report.Trial) int {
@@ -163,13 +170,15 @@ func session(t *testing.T) *containers.Session {
 	if testing.Short() {
 		t.Skip("needs containers: not run with -short")
 	}
+	run.asked.Store(true)
 	s, err := run.open()
 	var missing *containers.UnavailableError
 	switch {
 	case errors.As(err, &missing) && os.Getenv("CI") == "":
 		t.Skipf("%v (with CI set, this fails)", err)
 	case err != nil:
-		t.Fatal(err)
+		run.refused.Do(func() { fmt.Fprintln(os.Stderr, "killpoint:", err) })
+		t.Fatal("no session: see the error above")
 	}
 	return s
 }
@@ -183,10 +192,10 @@ func carryOut(t *testing.T, s scenario.Scenario) report.Trial {
 	run.mu.Lock()
 	run.trials = append(run.trials, trial)
 	run.mu.Unlock()
-	if err != nil {
+	switch {
+	case err != nil: // the verdict says no more
 		t.Errorf("the trial could not be carried out: %v", err)
-	}
-	if trial.Verdict.State != check.Pass {
+	case trial.Verdict.State != check.Pass:
 		t.Errorf("%v\nhistory: %s\nrun it again: %s", trial.Verdict, report.HistoryPath(dir), s.Again)
 	}
 	return trial
@@ -215,10 +224,12 @@ func progress(name string) scenario.Observe {
 		case *history.Plan:
 			steps = b.Steps
 		case *history.Step:
-			if b.State == history.StepBegun {
+			switch b.State {
+			case history.StepBegun:
 				say("%s", steps[b.N-1])
-			} else if b.State == history.StepFailed {
-				say("FAILED: %s", b.Error)
+			case history.StepFailed:
+				first, _, _ := strings.Cut(b.Error, "\n")
+				say("FAILED: %s", first)
 			}
 		}
 	}

@@ -19,10 +19,10 @@ var fewDelays = []time.Duration{0, time.Second, 3 * time.Second}
 func TestCommitInFlight(t *testing.T) {
 	for _, engine := range engines() {
 		for name, f := range map[string]fault.Fault{"stop": fault.Stop(5 * time.Second), "kill": fault.Kill()} {
-			t.Run(engine+"/"+name, func(t *testing.T) {
+			t.Run(label(engine)+"/"+name, func(t *testing.T) {
 				t.Parallel()
 				carryOut(t, scenario.Scenario{
-					Name:           "commit-in-flight/" + engine + "/" + name,
+					Name:           "commit-in-flight/" + label(engine) + "/" + name,
 					Engine:         engine,
 					Fault:          f,
 					Reconnect:      "rivet",
@@ -40,10 +40,10 @@ func TestCommitInFlight(t *testing.T) {
 func TestRestartUnderLoad(t *testing.T) {
 	for _, engine := range engines() {
 		for name, f := range map[string]fault.Fault{"stop": fault.Stop(5 * time.Second), "kill": fault.Kill()} {
-			t.Run(engine+"/"+name, func(t *testing.T) {
+			t.Run(label(engine)+"/"+name, func(t *testing.T) {
 				t.Parallel()
 				carryOut(t, scenario.Scenario{
-					Name:      "restart-under-load/" + engine + "/" + name,
+					Name:      "restart-under-load/" + label(engine) + "/" + name,
 					Engine:    engine,
 					Fault:     f,
 					Reconnect: "fast",
@@ -58,5 +58,5 @@ func TestRestartUnderLoad(t *testing.T) {
 
 // again is the command that runs one trial again.
 func again(test, engine, variant string) string {
-	return fmt.Sprintf("make itest ENGINE=%s RUN='%s/%s/%s'", engine, test, engine, variant)
+	return fmt.Sprintf("make itest ENGINE=%s RUN='%s/%s/%s'", engine, test, label(engine), variant)
 }

@@ -13,6 +13,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/build"
@@ -96,6 +97,9 @@ func (s Spec) content() string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
+// lockTimeout bounds the wait for another process that builds the same image.
+const lockTimeout = 5 * time.Minute
+
 // Ensure makes the image available in the daemon and returns its name. It costs
 // one image inspect when the daemon has it. Processes that want the same image
 // at once build it once.
@@ -108,7 +112,9 @@ func Ensure(ctx context.Context, docker client.APIClient, s Spec) (string, error
 	if err != nil {
 		return "", err
 	}
-	unlock, err := cache.Lock(ctx, dir+"/image-"+s.content()[:tagHash])
+	lockCtx, cancel := context.WithTimeoutCause(ctx, lockTimeout, fmt.Errorf("another process has been building it for %v", lockTimeout))
+	defer cancel()
+	unlock, err := cache.Lock(lockCtx, dir+"/image-"+s.content()[:tagHash])
 	if err != nil {
 		return "", fmt.Errorf("build image %s: %w", ref, err)
 	}

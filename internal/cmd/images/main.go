@@ -26,9 +26,10 @@ import (
 func main() {
 	engines := flag.String("engines", engineimage.Default, "versions, image references or paths of binaries, separated by commas")
 	remove := flag.Bool("remove", false, "make nothing, and remove every image that killpoint made and no container uses")
+	binary := flag.Bool("binary", false, "name the first engine's binary too, for tests that run it without Docker")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, *engines, *remove)
+	err := run(ctx, *engines, *remove, *binary)
 	interrupted := ctx.Err() != nil
 	stop()
 	if err != nil && interrupted {
@@ -41,7 +42,7 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, engines string, remove bool) (err error) {
+func run(ctx context.Context, engines string, remove, binary bool) (err error) {
 	docker, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
 	if err != nil {
 		return fmt.Errorf("make Docker client: %w", err)
@@ -50,10 +51,10 @@ func run(ctx context.Context, engines string, remove bool) (err error) {
 	if remove {
 		return removeImages(ctx, docker)
 	}
-	return makeImages(ctx, docker, engines, os.Stdout)
+	return makeImages(ctx, docker, engines, binary, os.Stdout)
 }
 
-func makeImages(ctx context.Context, docker client.APIClient, engines string, out io.Writer) error {
+func makeImages(ctx context.Context, docker client.APIClient, engines string, binary bool, out io.Writer) error {
 	// All are read before the first is made: a slip costs nothing.
 	sources, err := parseEngines(engines)
 	if err != nil {
@@ -73,8 +74,10 @@ func makeImages(ctx context.Context, docker client.APIClient, engines string, ou
 	if err := export(out, "KILLPOINT_ENGINES", strings.Join(settings, ",")); err != nil {
 		return err
 	}
-	if err := printBinary(ctx, sources, out); err != nil {
-		return err
+	if binary {
+		if err := printBinary(ctx, sources, out); err != nil {
+			return err
+		}
 	}
 	return makeOwn(ctx, docker, out)
 }

@@ -23,7 +23,7 @@ func TestExportSurvivesTheShell(t *testing.T) {
 
 func TestAllEnginesAreReadBeforeAnyIsMade(t *testing.T) {
 	var unknown *engineimage.UnknownVersionError
-	err := makeImages(t.Context(), nil, "2.3.19, 9.9.9", nil) // a nil client would panic
+	err := makeImages(t.Context(), nil, "2.3.19, 9.9.9", false, nil) // a nil client would panic
 	require.ErrorAs(t, err, &unknown)
 	assert.Equal(t, "9.9.9", unknown.Version)
 }
