@@ -332,8 +332,8 @@ func TestDrain(t *testing.T) {
 	c.wantStopped("a", 1, wire.StopOK)
 	s.wantStopping()
 	select {
-	case <-done:
-		assert.Fail(t, "Drain returned while an actor lives")
+	case err := <-done:
+		assert.Fail(t, "Drain returned while an actor lives", "%v", err)
 	case <-time.After(30 * time.Millisecond):
 	}
 	c.stop("b", 1, 2, wire.StopGoingAway)

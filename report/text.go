@@ -91,12 +91,15 @@ func (t Trial) Text(w io.Writer) error {
 }
 
 func sweepText(b *strings.Builder, o *window.Outage) {
-	tw := tabwriter.NewWriter(b, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(tw, "sent after /health\tthe probe\ttook\tfirst good answer at\tgeneration\t\n")
+	var table strings.Builder
+	table.WriteString("sent after /health\tthe probe\ttook\tfirst good answer at\tgeneration\t\n")
 	for _, r := range o.Rows {
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t\n", ms(r.Delay), what(r), took(r), ms(r.AnsweredAt), gen(r.Generation))
+		fmt.Fprintf(&table, "%s\t%s\t%s\t%s\t%s\t\n", ms(r.Delay), what(r), took(r), ms(r.AnsweredAt), gen(r.Generation))
 	}
-	tw.Flush() //nolint:errcheck // a strings.Builder takes everything
+	tw := tabwriter.NewWriter(b, 0, 0, 2, ' ', tabwriter.AlignRight)
+	// A strings.Builder takes everything.
+	_, _ = io.WriteString(tw, table.String())
+	_ = tw.Flush()
 }
 
 func outageText(b *strings.Builder, o *window.Outage) {

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,18 +41,13 @@ func TestBusyHostIsMarked(t *testing.T) {
 
 // hog keeps n threads busy until it is released.
 func hog(n int) (release func()) {
-	stop := make(chan struct{})
+	var stop atomic.Bool
 	var wg sync.WaitGroup
 	for range n {
 		wg.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-				}
+			for !stop.Load() { // spinning is the point
 			}
 		})
 	}
-	return func() { close(stop); wg.Wait() }
+	return func() { stop.Store(true); wg.Wait() }
 }

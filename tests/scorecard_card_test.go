@@ -17,7 +17,7 @@ func TestScorecardTable(t *testing.T) {
 	row := func(bug, meant, missed string, states ...check.State) {
 		r := scoreRow{plantedTrial: plantedTrial{bug: bug, meant: meant}, restartName: "kill", tries: 1}
 		for i, s := range states {
-			r.findings = append(r.findings, check.Finding{Invariant: string(rune('x' + i)), State: s})
+			r.findings = append(r.findings, check.Finding{Invariant: string(rune('x' + i)), State: s, Summary: "because"})
 		}
 		if missed != "" {
 			r.tries, r.missed = 2, []string{missed}
@@ -29,6 +29,7 @@ func TestScorecardTable(t *testing.T) {
 	table := c.markdown()
 	assert.Contains(t, table, "| clean | kill | 1 | . | . |   |\n| b2 | kill | 2 | f | **F** | ? |\n")
 	assert.Contains(t, table, "1 x  \n2 y  \n3 z  \n")
+	assert.Contains(t, table, "b2: because\n")
 	assert.Contains(t, table, "b2 (kill) was repeated: too late")
 }
 

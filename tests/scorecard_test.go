@@ -343,11 +343,26 @@ func (c *scorecard) markdown() string {
 	}
 	b.WriteString("\n**F** the invariant meant for the bug failed, f another one failed too, . passed, ? could not be decided, empty: not checked.\n")
 	for _, r := range c.rows {
+		if f := r.finding(); f.State == check.Fail {
+			fmt.Fprintf(&b, "\n%s: %s\n", r.name(), f.Summary)
+		}
+	}
+	for _, r := range c.rows {
 		for _, why := range r.missed {
 			fmt.Fprintf(&b, "\n%s (%s) was repeated: %s\n", r.name(), r.restartName, why)
 		}
 	}
 	return b.String()
+}
+
+// finding is that of the invariant meant for the bug.
+func (r scoreRow) finding() check.Finding {
+	for _, f := range r.findings {
+		if f.Invariant == r.meant {
+			return f
+		}
+	}
+	return check.Finding{}
 }
 
 func (r scoreRow) mark(invariant string) string {
