@@ -142,7 +142,7 @@ func (r *counterReader) invoke(e history.Event, b *history.Invoke) {
 	if b.Name != r.Write {
 		return
 	}
-	id := writeID(b)
+	id := identity(b)
 	w := r.writes[id]
 	if w == nil {
 		w = &counterOp{id: id, write: true, begun: e.T, ended: never, count: -1}
@@ -155,19 +155,12 @@ func (r *counterReader) invoke(e history.Event, b *history.Invoke) {
 	w.seqs = append(w.seqs, e.Seq)
 }
 
-func writeID(b *history.Invoke) string {
-	if b.RetryOf != "" {
-		return b.RetryOf
-	}
-	return b.Op
-}
-
 func (r *counterReader) returned(inv, e history.Event, b *history.Return) {
 	i := inv.Body.(*history.Invoke)
 	a := r.actors[i.Actor]
 	switch i.Name {
 	case r.Write:
-		r.writeReturned(a, r.writes[writeID(i)], inv, e, b)
+		r.writeReturned(a, r.writes[identity(i)], inv, e, b)
 	case r.Read:
 		if n, ok := countOf(b); ok {
 			o := &counterOp{id: i.Op, begun: inv.T, ended: e.T, count: n, asked: inv.T, observed: e.T, seqs: []uint64{inv.Seq, e.Seq}}
@@ -227,8 +220,8 @@ func texts(values []any) []string {
 
 // counterState is the model's: the count, and how many of the writes of
 // unknown outcome took effect. Those are interchangeable once invoked, so they
-// are taken in the order of their invocation only: k of them then cost k
-// states, where every subset of them would cost 2^k.
+// are taken in the order of their invocation only: k of them then cost k + 1
+// states, where the subsets of them would cost 2^k.
 type counterState struct{ count, open int64 }
 
 // counterStep is the input of an operation of the model.

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/killpoint/killpoint/check"
 	"github.com/killpoint/killpoint/fault"
 	"github.com/killpoint/killpoint/probe"
 	"github.com/killpoint/killpoint/scenario"
@@ -14,9 +15,13 @@ import (
 // fewDelays are for scenarios that ask whether, rather than when, actors answer.
 var fewDelays = []time.Duration{0, time.Second, 3 * time.Second}
 
+// counters are the operations by which counter actors are judged.
+var counters = check.Counter{Write: workload.Tick, Read: workload.GetCount, Ledger: workload.Ledger}
+
 // TestCommitInFlight strikes while a transaction is held before its COMMIT:
 // whatever its caller is told must be what its ledger says.
 func TestCommitInFlight(t *testing.T) {
+	t.Parallel()
 	for _, engine := range engines() {
 		for name, f := range map[string]fault.Fault{"stop": fault.Stop(5 * time.Second), "kill": fault.Kill()} {
 			t.Run(label(engine)+"/"+name, func(t *testing.T) {
@@ -38,6 +43,7 @@ func TestCommitInFlight(t *testing.T) {
 // TestRestartUnderLoad strikes while clients write and read: no write that was
 // acknowledged may be lost, none may be applied twice.
 func TestRestartUnderLoad(t *testing.T) {
+	t.Parallel()
 	for _, engine := range engines() {
 		for name, f := range map[string]fault.Fault{"stop": fault.Stop(5 * time.Second), "kill": fault.Kill()} {
 			t.Run(label(engine)+"/"+name, func(t *testing.T) {
@@ -47,9 +53,11 @@ func TestRestartUnderLoad(t *testing.T) {
 					Engine:    engine,
 					Fault:     f,
 					Reconnect: "fast",
-					Load:      &workload.Load{Actors: 2, Clients: 2, Retry: true},
-					Sweep:     probe.Sweep{Delays: fewDelays, Timeout: time.Second, Bound: 60 * time.Second},
-					Again:     again("TestRestartUnderLoad", engine, name),
+					// Writes are linearizable and applied once, whatever is retried.
+					Invariants: []check.Invariant{counters.Linearizable(10 * time.Second), counters.AppliedOnce(), check.SingleLiveGeneration()},
+					Load:       &workload.Load{Actors: 2, Clients: 2, Retry: true},
+					Sweep:      probe.Sweep{Delays: fewDelays, Timeout: time.Second, Bound: 60 * time.Second},
+					Again:      again("TestRestartUnderLoad", engine, name),
 				})
 			})
 		}

@@ -112,10 +112,9 @@ func stopUnderLoad() scenario.Scenario {
 const beatWithin = 1500 * time.Millisecond
 
 func scored() []check.Invariant {
-	c := check.Counter{Write: workload.Tick, Read: workload.GetCount, Ledger: workload.Ledger}
 	return []check.Invariant{
-		c.Linearizable(10 * time.Second),
-		c.AppliedOnce(),
+		counters.Linearizable(10 * time.Second),
+		counters.AppliedOnce(),
 		check.SingleLiveGeneration(),
 		check.HeartbeatsResume(beatWithin),
 		check.HealthMeansAlive(workload.Health, 5*time.Second),
@@ -126,7 +125,7 @@ func scored() []check.Invariant {
 func (p plantedTrial) scenario() scenario.Scenario {
 	s := p.restart()
 	s.Engine = engines()[0]
-	s.Again = fmt.Sprintf("make scorecard ENGINE=%s RUN='TestScorecard/trials/%s'", s.Engine, p.name())
+	s.Again = fmt.Sprintf("KILLPOINT_ENGINES=%s go test ./tests -count=1 -v -run 'TestScorecard/trials/%s'", s.Engine, p.name())
 	s.Name = fmt.Sprintf("scorecard/%s/%s/%s", s.Engine, p.name(), s.Name)
 	s.Reconnect, s.Heartbeat = "fast", "sqlite"
 	s.RuntimeEnv = map[string]string{"KILLPOINT_FIXTURE_BUG": p.bug}
