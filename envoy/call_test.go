@@ -226,6 +226,25 @@ func TestTransactionKeepsOthersOut(t *testing.T) {
 	require.ErrorIs(t, tx.Commit(t.Context()), ErrTxDone)
 }
 
+// The engine would carry out what it still had of the transaction by itself,
+// after Stopped took the rest of it away.
+func TestStoppedWaitsForTheTransactionUnderWay(t *testing.T) {
+	g := newRig(t, Config{}, nil)
+	c, a, _ := g.begin()
+	tx := beginTx(t, c, a)
+	c.stop("a", 1, 2, wire.StopGoingAway)
+	g.rec.awaitActor(t, "a", "stop", 1)
+	in := ask(func() error { _, err := tx.Query(t.Context(), "IN"); return err })
+	c.statement("IN")
+	require.NoError(t, receive(t, in, "the statement"))
+	undone := ask(func() error { return tx.Rollback(t.Context()) })
+	c.statement("ROLLBACK")
+	require.NoError(t, receive(t, undone, "rollback"))
+	c.wantStopped("a", 1, wire.StopOK)
+	_, err := a.h.DB().Begin(t.Context())
+	require.ErrorIs(t, err, ErrNotSent)
+}
+
 func TestTransactionDiesWithItsConnection(t *testing.T) {
 	for _, reconnected := range []bool{false, true} {
 		g := newRig(t, Config{}, nil)

@@ -98,6 +98,7 @@ func (g *generation) untilStopped() error {
 			// Stopped without an error would have the engine destroy the actor.
 			return errors.Join(errors.New("actor lost due to timeout"), err)
 		}
+		g.db.settle()
 		return err
 	}
 }

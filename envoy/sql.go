@@ -153,6 +153,24 @@ func (tx *Tx) release() {
 	tx.db.turn <- struct{}{}
 }
 
+// settleTimeout bounds how long a generation that stops waits for what still
+// uses its database.
+const settleTimeout = 5 * time.Second
+
+// settle waits until the transaction or statement under way is over, and keeps
+// others from beginning. Otherwise Stopped would overtake the ROLLBACK of a
+// transaction that the generation's end cut in half, and a statement of it that
+// the engine still had to carry out could take effect by itself.
+func (db *DB) settle() {
+	timer := time.NewTimer(settleTimeout)
+	defer timer.Stop()
+	select {
+	case <-db.turn:
+	case <-timer.C:
+	case <-db.g.ctx.Done():
+	}
+}
+
 func (db *DB) acquire(ctx context.Context) error {
 	select {
 	case <-db.turn:

@@ -99,12 +99,14 @@ func killUnderRetries() scenario.Scenario {
 	return s
 }
 
-// stopUnderLoad replaces every generation.
+// stopUnderLoad replaces every generation. Its counters are not judged: the
+// engine itself breaks them now and then, by dropping a transaction halfway (see
+// docs/research/idle-restart.md), and a score card must know whose fault it is.
 func stopUnderLoad() scenario.Scenario {
 	s := killUnderLoad()
 	s.Name = "stop"
 	s.Fault = fault.Stop(time.Second)
-	s.Invariants = append(s.Invariants, check.OldGenerationSilent(), check.StopsWriting())
+	s.Invariants = append(lifeInvariants(), check.OldGenerationSilent(), check.StopsWriting())
 	return s
 }
 
@@ -112,9 +114,11 @@ func stopUnderLoad() scenario.Scenario {
 const beatWithin = 1500 * time.Millisecond
 
 func scored() []check.Invariant {
+	return append(counterInvariants(), lifeInvariants()...)
+}
+
+func lifeInvariants() []check.Invariant {
 	return []check.Invariant{
-		counters.Linearizable(10 * time.Second),
-		counters.AppliedOnce(),
 		check.SingleLiveGeneration(),
 		check.HeartbeatsResume(beatWithin),
 		check.HealthMeansAlive(workload.Health, 5*time.Second),

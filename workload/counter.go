@@ -87,22 +87,6 @@ func (c *Counter) Commit(ctx context.Context, t probe.Target) history.Return {
 	return c.Gateway.Do(ctx, r)
 }
 
-// ReadLedgers reads each actor's ledger back, once. An actor that does not
-// answer leaves that in the history, where the verdict will find it.
-func (c *Counter) ReadLedgers(ctx context.Context, targets []probe.Target) {
-	var g errgroup.Group
-	g.SetLimit(warmers)
-	for _, t := range targets {
-		g.Go(func() error {
-			r := action(t, Ledger)
-			r.ReadOnly, r.Timeout, r.Decode = true, c.Timeout, decodeLedger
-			c.Gateway.Do(ctx, r)
-			return nil
-		})
-	}
-	g.Wait() //nolint:errcheck // no function above returns one
-}
-
 // HealthProbe asks an actor for its health: no database, no write, nothing
 // that counts as a user's action. A probe that wrote would reset the actor's
 // sleep deadline and so change what it measures.
