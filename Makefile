@@ -3,6 +3,7 @@
 #: ENGINE  engines under test, separated by commas: versions, image references, paths of binaries
 #: RUN     regular expression of the scenarios that itest runs
 #: OUT     a new folder for the run (out/TIME)
+#: SEED    which actor is probed at which delay: a number, to run a trial again (random)
 #: CELLS   how many cells run side by side (3): their trials mostly wait
 
 comma   := ,
@@ -10,6 +11,7 @@ STAMP   := out/$(shell date +%Y%m%d-%H%M%S)
 ENGINE  ?= 2.3.19,2.3.5
 RUN     ?= .
 OUT     ?= $(STAMP)
+SEED    ?=
 CELLS   ?= 3
 FUZZ    ?= 10s
 BENCH   ?= .
@@ -23,7 +25,7 @@ make_images = go run ./internal/cmd/images -engines '$(ENGINE)'
 with_images = images=$$($(make_images)) && eval "$$images" &&
 with_binary = images=$$($(make_images) -binary) && eval "$$images" &&
 # The tests run in their own directory, where a relative path leads elsewhere.
-with_out = mkdir -p '$(OUT)$(1)' && out=$$(CDPATH= cd '$(OUT)$(1)' && pwd) && KILLPOINT_OUT="$$out"
+with_out = mkdir -p '$(OUT)$(1)' && out=$$(CDPATH= cd '$(OUT)$(1)' && pwd) && KILLPOINT_SEED='$(SEED)' KILLPOINT_OUT="$$out"
 unit_packages = $$(go list ./... | grep -v '/tests$$')
 
 .PHONY: help setup images itest scorecard unit test bench fuzz lint clean

@@ -4,6 +4,7 @@ package check
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/killpoint/killpoint/history"
@@ -12,9 +13,11 @@ import (
 // State is a verdict's word.
 type State string
 
-// The states. Inconclusive is never a pass: the trial proved nothing.
+// The states. Inconclusive is never a pass: the trial proved nothing. Known is
+// a failure that bears the mark of a known bug, and is nothing else.
 const (
 	Pass         State = "pass"
+	Known        State = "known"
 	Fail         State = "fail"
 	Inconclusive State = "inconclusive"
 )
@@ -27,6 +30,9 @@ type Finding struct {
 	Summary string `json:"summary"`
 	// Witness are the Seqs of the fewest events that show it.
 	Witness []uint64 `json:"witness,omitempty"`
+	// Bugs are the names of the known bugs that account for it, where State is
+	// Known.
+	Bugs []string `json:"bugs,omitempty"`
 }
 
 // Invariant is a statement about a history.
@@ -37,35 +43,41 @@ type Invariant struct {
 }
 
 // Verdict is the sum of the findings: fail if one failed, else inconclusive
-// if one could not be decided, else pass.
+// if one could not be decided, else known if one met a known bug, else pass.
 type Verdict struct {
 	State    State     `json:"state"`
 	Findings []Finding `json:"findings"`
 }
 
-// Judge checks all invariants. A history that is not complete is judged too:
+// Judge checks all invariants, and tells failures that are a known bug's from
+// others. A history that is not complete is judged too:
 // a failure in it stands, a pass does not.
-func Judge(h *history.History, invariants ...Invariant) Verdict {
+func Judge(h *history.History, known []KnownBug, invariants ...Invariant) Verdict {
 	v := Verdict{State: Pass}
 	for _, inv := range append([]Invariant{complete()}, invariants...) {
-		f := inv.Check(h)
-		f.Invariant = inv.Name
+		f := judge(h, known, inv)
 		v.Findings = append(v.Findings, f)
 		v.State = Worse(v.State, f.State)
 	}
 	return v
 }
 
-// Worse is the worse of two states: fail, then inconclusive, then pass.
+// Worse is the worse of two states: fail, then inconclusive, then known, then
+// pass.
 func Worse(a, b State) State {
-	switch {
-	case a == Fail || b == Fail:
-		return Fail
-	case a == Pass && b == Pass:
-		return Pass
-	default: // a state that is not known, or none, proves nothing either
-		return Inconclusive
+	return worst[max(rank(a), rank(b))]
+}
+
+// worst are the states from the best to the worst.
+var worst = []State{Pass, Known, Inconclusive, Fail}
+
+// rank is a state's place among them. One that nobody knows, or none, proves
+// nothing.
+func rank(s State) int {
+	if i := slices.Index(worst, s); i >= 0 {
+		return i
 	}
+	return rank(Inconclusive)
 }
 
 // First is the finding that decided the verdict.

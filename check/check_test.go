@@ -17,7 +17,7 @@ const bound = 5 * time.Second
 
 func one(t *testing.T, h *history.History, inv check.Invariant) check.Finding {
 	t.Helper()
-	v := check.Judge(h, inv)
+	v := check.Judge(h, nil, inv)
 	require.Len(t, v.Findings, 2)
 	return v.Findings[1]
 }
@@ -277,26 +277,26 @@ func TestVerdictIsTheWorstFinding(t *testing.T) {
 		return check.Invariant{Name: string(s), Check: func(*history.History) check.Finding { return check.Finding{State: s, Summary: "because"} }}
 	}
 	h := (&ht.Builder{}).End(1)
-	assert.Equal(t, check.Pass, check.Judge(h, inv(check.Pass)).State)
-	assert.Equal(t, check.Inconclusive, check.Judge(h, inv(""), inv(check.Pass)).State, "an invariant that says nothing")
-	assert.Equal(t, check.Inconclusive, check.Judge(h, inv(check.Inconclusive), inv(check.Pass)).State)
-	v := check.Judge(h, inv(check.Inconclusive), inv(check.Fail), inv(check.Pass))
+	assert.Equal(t, check.Pass, check.Judge(h, nil, inv(check.Pass)).State)
+	assert.Equal(t, check.Inconclusive, check.Judge(h, nil, inv(""), inv(check.Pass)).State, "an invariant that says nothing")
+	assert.Equal(t, check.Inconclusive, check.Judge(h, nil, inv(check.Inconclusive), inv(check.Pass)).State)
+	v := check.Judge(h, nil, inv(check.Inconclusive), inv(check.Fail), inv(check.Pass))
 	assert.Equal(t, check.Fail, v.State)
 	assert.Equal(t, "fail: fail: because", v.String())
 }
 
 func TestACutOffHistoryIsNeverAPass(t *testing.T) {
 	cut := restarted().Op(100, 120, ht.Probe("a", 0), ht.OK("a", 1))
-	assert.Equal(t, check.Inconclusive, check.Judge(&cut.H).State)
+	assert.Equal(t, check.Inconclusive, check.Judge(&cut.H, nil).State)
 	cut.At(200, history.KindEnd, &history.End{State: history.EndInterrupted, Error: "Ctrl-C"})
-	v := check.Judge(&cut.H)
+	v := check.Judge(&cut.H, nil)
 	assert.Equal(t, check.Inconclusive, v.State)
 	assert.Contains(t, v.String(), "Ctrl-C")
 
 	after := restarted()
 	after.End(200)
 	after.At(300, history.KindLog, &history.Log{})
-	v = check.Judge(&after.H)
+	v = check.Judge(&after.H, nil)
 	assert.Equal(t, check.Inconclusive, v.State)
 	assert.Contains(t, v.String(), "events follow the history's end")
 }

@@ -2,6 +2,8 @@ package check
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -10,7 +12,7 @@ import (
 	"github.com/killpoint/killpoint/window"
 )
 
-// FaultLanded: the fault struck the engine while it ran, as planned, the
+// FaultLanded: each fault struck the engine while it ran, as planned, the
 // engine died of it and came back. Without that the trial proved nothing.
 func FaultLanded() Invariant {
 	return Invariant{Name: "fault-landed", Check: func(h *history.History) Finding {
@@ -18,21 +20,37 @@ func FaultLanded() Invariant {
 		if err != nil {
 			return undecided("%v", err)
 		}
-		struck := fmt.Sprintf("engine#%d", o.Exit.Incarnation)
-		switch {
-		case o.LandedT == 0:
-			return undecided("%s of %s was not confirmed to have landed", o.Fault.Kind, o.Fault.Target)
-		case o.Fault.Target != struck:
-			return undecided("%s was to strike %s, but %s died", o.Fault.Kind, o.Fault.Target, struck)
-		case o.Exit.Signal == "":
-			return undecided("%s left by itself, with code %d, before the fault struck it", struck, o.Exit.Code)
-		case o.Exit.OOM:
-			return undecided("%s died for lack of memory", struck)
-		case o.Fault.Kind == "kill" && o.Exit.Code != killedCode:
-			return undecided("%s exited with code %d, not with the %d of a SIGKILL: it died of something else", struck, o.Exit.Code, killedCode)
+		said := make([]string, 0, len(o.Strikes))
+		for i, s := range o.Strikes {
+			last := i+1 == len(o.Strikes) || o.Strikes[i+1].Exit.Incarnation != s.Exit.Incarnation
+			if f := landed(s, last); f.State != Pass {
+				return f
+			}
+			said = append(said, fmt.Sprintf("%s struck %s, dead after %v", s.Fault.Kind, s.Fault.Target, s.ExitT.Sub(s.T).Round(time.Millisecond)))
 		}
-		return passed("%s struck %s, dead after %v", o.Fault.Kind, struck, o.ExitT.Sub(o.FaultT).Round(time.Millisecond))
+		return passed("%s", strings.Join(said, "; "))
 	}}
+}
+
+// landed judges one strike; last says that the incarnation had to die of it
+// and not of a later one.
+func landed(s window.Strike, last bool) Finding {
+	struck := fmt.Sprintf("engine#%d", s.Exit.Incarnation)
+	switch {
+	case s.LandedT == 0:
+		return undecided("%s of %s was not confirmed to have landed", s.Fault.Kind, s.Fault.Target)
+	case s.ExitT == 0:
+		return undecided("%s of %s did not end it", s.Fault.Kind, s.Fault.Target)
+	case s.Fault.Target != struck:
+		return undecided("%s was to strike %s, but %s died", s.Fault.Kind, s.Fault.Target, struck)
+	case s.Exit.Signal == "":
+		return undecided("%s left by itself, with code %d, before the fault struck it", struck, s.Exit.Code)
+	case s.Exit.OOM:
+		return undecided("%s died for lack of memory", struck)
+	case last && s.Fault.Kind == "kill" && s.Exit.Code != killedCode:
+		return undecided("%s exited with code %d, not with the %d of a SIGKILL: it died of something else", struck, s.Exit.Code, killedCode)
+	}
+	return passed("")
 }
 
 // killedCode is 128 + SIGKILL, as Docker reports it.
@@ -198,13 +216,13 @@ func LedgerKeeps(write, read string) Invariant {
 				continue
 			// Whether acknowledged or not, no write may take effect twice.
 			case book.times[w.op] > 1:
-				return failed([]uint64{w.seq, book.seq}, "%s %s of actor %s was applied %d times", write, w.op, w.actor, book.times[w.op])
+				return failed(append(w.events, book.seq), "%s %s of actor %s was applied %d times", write, w.op, w.actor, book.times[w.op])
 			case w.outcome == history.Fail && book.times[w.op] > 0 && l.refused(w.op):
-				return failed([]uint64{w.seq, book.seq}, "%s %s of actor %s certainly had no effect, but is in its ledger", write, w.op, w.actor)
+				return failed(append(w.events, book.seq), "%s %s of actor %s certainly had no effect, but is in its ledger", write, w.op, w.actor)
 			case w.outcome != history.OK || w.returned > book.invoked:
 				continue
 			case book.times[w.op] == 0:
-				return failed([]uint64{w.seq, book.seq}, "acknowledged %s %s of actor %s is missing from its ledger", write, w.op, w.actor)
+				return failed(append(w.events, book.seq), "acknowledged %s %s of actor %s is missing from its ledger", write, w.op, w.actor)
 			case book.invoked < l.died:
 				missing = undecided("the ledger of actor %s was last read before the engine died", w.actor)
 			}
@@ -236,8 +254,9 @@ func (l ledger) foreign(write string) Finding {
 	for _, w := range l.writes {
 		sent[w.op] = w.actor
 	}
-	for actor, book := range l.books {
-		for op := range book.times {
+	for _, actor := range slices.Sorted(maps.Keys(l.books)) {
+		book := l.books[actor]
+		for _, op := range slices.Sorted(maps.Keys(book.times)) {
 			if to, ok := sent[op]; !ok || to != actor {
 				return failed([]uint64{book.seq}, "the ledger of actor %s holds %s, and no %s of that name was sent to it", actor, op, write)
 			}
@@ -256,7 +275,7 @@ type ledgerWrite struct {
 	op, actor string
 	outcome   history.Outcome // "" while it is open
 	returned  clock.Mono
-	seq       uint64
+	events    []uint64
 }
 
 type ledgerBook struct {
@@ -273,14 +292,14 @@ func readLedger(h *history.History, write, read string) ledger {
 		case *history.Invoke:
 			switch b.Name {
 			case write:
-				w := &ledgerWrite{op: identity(b), actor: b.Actor, seq: e.Seq}
+				w := &ledgerWrite{op: identity(b), actor: b.Actor, events: []uint64{e.Seq}}
 				pending[b.Op], l.writes = w, append(l.writes, w)
 			case read:
 				reads[b.Op] = e
 			}
 		case *history.Return:
 			if w := pending[b.Op]; w != nil {
-				w.outcome, w.returned, w.seq = b.Outcome, e.T, e.Seq
+				w.outcome, w.returned, w.events = b.Outcome, e.T, append(w.events, e.Seq)
 			}
 			times, ok := count(b.Value)
 			if inv, asked := reads[b.Op]; asked && ok && b.Outcome == history.OK {

@@ -246,8 +246,19 @@ func (c *Cell) introduce(ctx context.Context) error {
 	if _, err := c.api.CreateNamespace(ctx, namespace); err != nil {
 		return fmt.Errorf("create the namespace: %w; the engine's last lines: %s", err, c.engineTail())
 	}
+	if err := c.configurePool(ctx); err != nil {
+		return fmt.Errorf("write the runner configuration: %w; the engine's last lines: %s", err, c.engineTail())
+	}
+	if err := c.WaitReady(ctx); err != nil {
+		return fmt.Errorf("%w; the engine's last lines: %s", err, c.engineTail())
+	}
+	return nil
+}
+
+// configurePool tells the engine where the runtime is and how to use it.
+func (c *Cell) configurePool(ctx context.Context) error {
 	p := c.cfg.Pool
-	err := c.putRunnerConfig(ctx, rivet.RunnerConfig{
+	return c.putRunnerConfig(ctx, rivet.RunnerConfig{
 		URL:             fmt.Sprintf("http://%s:%d%s", runtimeAlias, c.cfg.Runtime.Port, runtimeBase),
 		RequestLifespan: p.RequestLifespan,
 		DrainGrace:      p.DrainGrace,
@@ -258,13 +269,6 @@ func (c *Cell) introduce(ctx context.Context) error {
 		SlotsPerRunner:        1,
 		DrainOnVersionUpgrade: !p.KeepOnVersionUpgrade,
 	})
-	if err != nil {
-		return fmt.Errorf("write the runner configuration: %w; the engine's last lines: %s", err, c.engineTail())
-	}
-	if err := c.WaitReady(ctx); err != nil {
-		return fmt.Errorf("%w; the engine's last lines: %s", err, c.engineTail())
-	}
-	return nil
 }
 
 func (c *Cell) engineTail() string { return tail(c.Engine.Logs(c.Engine.Incarnation()), tailLines) }
@@ -283,13 +287,42 @@ func (c *Cell) putRunnerConfig(ctx context.Context, cfg rivet.RunnerConfig) erro
 		if !errors.As(err, &answer) || answer.Status < http.StatusInternalServerError {
 			return err
 		}
-		c.cfg.Recorder.Record(harness, history.KindLog, &history.Log{
-			Role: "engine", Incarnation: c.Engine.Incarnation(), Stream: "api", Line: err.Error(),
-		})
+		c.recordAnswer(err)
 		select {
 		case <-ctx.Done():
 			return errors.Join(err, context.Cause(ctx))
 		case <-tick.C:
+		}
+	}
+}
+
+// recordAnswer puts an error answer of the engine's API into the history.
+func (c *Cell) recordAnswer(err error) {
+	c.cfg.Recorder.Record(harness, history.KindLog, &history.Log{
+		Role: "engine", Incarnation: c.Engine.Incarnation(), Stream: "api", Line: err.Error(),
+	})
+}
+
+// reconfigurations bounds how often the pool's configuration is written anew
+// for one actor.
+const reconfigurations = 3
+
+// GetOrCreateActor is [rivet.Client.GetOrCreateActor] for a cell that was just
+// started. Such an engine may keep for an hour that the pool has no
+// configuration in any datacenter: writing the configuration fills the cache
+// that creating reads (upsert.rs in the engine's api-public), and once, on a
+// busy machine, it was filled too early. Writing it again empties the cache;
+// the answer is recorded.
+func (c *Cell) GetOrCreateActor(ctx context.Context, namespace string, r rivet.ActorRequest) (rivet.Actor, bool, error) {
+	for n := 0; ; n++ {
+		a, created, err := c.api.GetOrCreateActor(ctx, namespace, r)
+		var answer *rivet.Error
+		if n == reconfigurations || !errors.As(err, &answer) || answer.FullCode() != "actor.no_runner_config_configured" {
+			return a, created, err
+		}
+		c.recordAnswer(err)
+		if perr := c.configurePool(ctx); perr != nil {
+			return a, created, errors.Join(err, fmt.Errorf("write the runner configuration again: %w", perr))
 		}
 	}
 }

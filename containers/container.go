@@ -210,6 +210,12 @@ func (c *Container) Signal(ctx context.Context, sig string, way Way) error {
 	return nil
 }
 
+// Terminate sends the container's stop signal by the Docker API, and does not
+// wait for what it does.
+func (c *Container) Terminate(ctx context.Context) error {
+	return c.Signal(ctx, c.stopSignal, WayDocker)
+}
+
 // Pause freezes all processes of the container, by the Docker API.
 func (c *Container) Pause(ctx context.Context) error {
 	return c.freeze(ctx, "pause", history.FaultLanded, history.ContainerPaused, c.session.docker.ContainerPause)

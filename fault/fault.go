@@ -4,6 +4,7 @@ package fault
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -17,6 +18,11 @@ type Target interface {
 	Stop(ctx context.Context, grace time.Duration) (history.Exit, error)
 	// Kill sends SIGKILL.
 	Kill(ctx context.Context) (history.Exit, error)
+	// Terminate sends the container's stop signal and does not wait for what
+	// it does.
+	Terminate(ctx context.Context) error
+	// Exited is closed when the current incarnation has left.
+	Exited() <-chan struct{}
 }
 
 // Fault strikes a target.
@@ -62,3 +68,37 @@ func (kill) Strike(ctx context.Context, t Target) (history.Exit, error) {
 	return t.Kill(ctx)
 }
 func (kill) String() string { return "SIGKILL" }
+
+// KillInDrain asks the target to leave by its stop signal and kills it after d
+// in the middle of that, as a platform does whose patience ends, or a node
+// that fails while it is drained. A target that leaves before is not struck as
+// planned: that is [ErrLeft].
+func KillInDrain(d time.Duration) Fault { return killInDrain{d} }
+
+type killInDrain struct{ after time.Duration }
+
+// ErrLeft says that the target was gone before the whole fault had struck.
+var ErrLeft = errors.New("it left before the fault had struck")
+
+func (k killInDrain) Strike(ctx context.Context, t Target) (history.Exit, error) {
+	ctx, cancel := bounded(ctx, k.after+landBound)
+	defer cancel()
+	gone := t.Exited()
+	if err := t.Terminate(ctx); err != nil {
+		return history.Exit{}, err
+	}
+	timer := time.NewTimer(k.after)
+	defer timer.Stop()
+	select {
+	case <-gone:
+		return history.Exit{}, fmt.Errorf("kill %v into its drain: %w", k.after, ErrLeft)
+	case <-ctx.Done():
+		return history.Exit{}, context.Cause(ctx)
+	case <-timer.C:
+	}
+	return t.Kill(ctx)
+}
+
+func (k killInDrain) String() string {
+	return fmt.Sprintf("SIGTERM, SIGKILL %v into the drain", k.after)
+}

@@ -16,6 +16,8 @@ import (
 // target notes how it was struck.
 type target struct {
 	how   string
+	leave bool // as soon as it is asked to
+	gone  chan struct{}
 	grace time.Duration
 	left  time.Duration // until the deadline
 	err   error
@@ -30,6 +32,16 @@ func (t *target) Kill(ctx context.Context) (history.Exit, error) {
 	t.how = "kill"
 	return t.struck(ctx, 137)
 }
+
+func (t *target) Terminate(context.Context) error {
+	t.how = "terminate"
+	if t.leave {
+		close(t.gone)
+	}
+	return t.err
+}
+
+func (t *target) Exited() <-chan struct{} { return t.gone }
 
 func (t *target) struck(ctx context.Context, code int) (history.Exit, error) {
 	if deadline, ok := ctx.Deadline(); ok {
@@ -58,4 +70,22 @@ func TestKill(t *testing.T) {
 	assert.Equal(t, 137, exit.Code)
 	assert.Positive(t, got.left, "a strike has a deadline")
 	assert.Equal(t, "SIGKILL", f.String())
+}
+
+func TestKillInDrain(t *testing.T) {
+	f, got := fault.KillInDrain(time.Millisecond), &target{gone: make(chan struct{})}
+	exit, err := f.Strike(t.Context(), got)
+	require.NoError(t, err)
+	assert.Equal(t, "kill", got.how, "the signal first, then the kill")
+	assert.Equal(t, 137, exit.Code)
+	assert.Equal(t, "SIGTERM, SIGKILL 1ms into the drain", f.String())
+
+	left := &target{gone: make(chan struct{}), leave: true}
+	_, err = fault.KillInDrain(time.Hour).Strike(t.Context(), left)
+	require.ErrorIs(t, err, fault.ErrLeft, "who left before the kill was not killed in its drain")
+	assert.Equal(t, "terminate", left.how)
+
+	deaf := &target{gone: make(chan struct{}), err: errors.New("no such process")}
+	_, err = fault.KillInDrain(time.Millisecond).Strike(t.Context(), deaf)
+	require.ErrorIs(t, err, deaf.err)
 }

@@ -31,16 +31,18 @@ func (r Run) repeats(b *strings.Builder) {
 	b.WriteString("\n## Repeated scenarios\n\nMedian, and the least and the most, over the trials on a quiet host in which an actor answered.\n\n| scenario | passed | timed | outage window | health gap |\n|---|---:|---:|---|---|\n")
 	for _, name := range names {
 		var windows, gaps []time.Duration
-		passed := 0
+		states := map[check.State]int{}
 		for _, t := range groups[name] {
-			if t.Verdict.State == check.Pass {
-				passed++
-			}
+			states[t.Verdict.State]++
 			if o := t.Outage; o != nil && o.First != 0 && !o.Noise.TooNoisy() {
 				windows, gaps = append(windows, o.Window()), append(gaps, o.HealthGap())
 			}
 		}
-		fmt.Fprintf(b, "| %s | %d of %d | %d | %s | %s |\n", cell(name), passed, len(groups[name]), len(windows), spread(windows), spread(gaps))
+		passed := fmt.Sprintf("%d of %d", states[check.Pass], len(groups[name]))
+		if n := states[check.Known]; n > 0 {
+			passed += fmt.Sprintf(", %d known", n)
+		}
+		fmt.Fprintf(b, "| %s | %s | %d | %s | %s |\n", cell(name), passed, len(windows), spread(windows), spread(gaps))
 	}
 	b.WriteString("\n" + classTable(groups, names))
 }

@@ -38,7 +38,7 @@ func trial(t *testing.T) (report.Trial, string) {
 	b.Op(2210, 3560, ht.Recovery("a"), ht.OK("a", 2))
 	b.Op(1300, 1310, ht.Probe("b", 140*time.Millisecond), history.Return{Outcome: history.Fail, Cause: history.CauseStatus, Status: 503, Code: "guard.x", Generation: -1})
 	b.End(4000)
-	tr, err := report.Judge(stored(t, filepath.Join(run, "t1"), b), check.FaultLanded(), check.AnswersWithin(time.Second))
+	tr, err := report.Judge(stored(t, filepath.Join(run, "t1"), b), nil, check.FaultLanded(), check.AnswersWithin(time.Second))
 	require.NoError(t, err)
 	tr.Again = "make itest RUN=idle"
 	return tr, run
@@ -91,14 +91,14 @@ func TestRunWritesSummaryAndResult(t *testing.T) {
 	assert.Contains(t, string(md), "| 0 ms | timed out | 1000 ms | 2400 ms | - |")
 	assert.Contains(t, string(md), "| idle-restart/kill | fail | 2.56 s to never | 2.40 s to never | not measured |")
 	assert.Contains(t, string(md), "fail: answers-within-bound: ")
-	assert.Contains(t, string(md), "Run it again: `make itest RUN=idle`")
+	assert.Contains(t, string(md), "run it again\n    make itest RUN=idle\n```")
 }
 
 func TestABusyHostIsMarkedInEveryForm(t *testing.T) {
 	for busy, want := range map[float64]string{0.9: "| busy |", 0.1: "| quiet |"} {
 		b := (&ht.Builder{}).Restart(1000, 1010, 1100, 1160).Op(1160, 1170, ht.Probe("a", 0), ht.OK("a", 1))
 		b.At(1500, history.KindNoise, &history.Noise{SpanNS: 500e6, Busy: busy})
-		tr, err := report.Judge(stored(t, t.TempDir(), b))
+		tr, err := report.Judge(stored(t, t.TempDir(), b), nil)
 		require.NoError(t, err)
 		var text strings.Builder
 		require.NoError(t, tr.Text(&text))
@@ -112,7 +112,7 @@ func TestErrorsWithoutAStatusSayWhatHappened(t *testing.T) {
 	b := (&ht.Builder{}).Restart(0, 1, 2, 3)
 	reset := history.Return{Outcome: history.Fail, Cause: history.CauseReset, Generation: -1}
 	b.Op(3, 10, ht.Probe("a", 0), reset).Op(3, -1, ht.Probe("b", 0), history.Return{})
-	tr, err := report.Judge(stored(t, t.TempDir(), b))
+	tr, err := report.Judge(stored(t, t.TempDir(), b), nil)
 	require.NoError(t, err)
 	var text strings.Builder
 	require.NoError(t, tr.Text(&text))
@@ -126,11 +126,24 @@ func TestTheEndOfAGraceIsToldFromWhatEndedTheEngine(t *testing.T) {
 	b := (&ht.Builder{}).Restart(1000, 6040, 6100, 6200)
 	exit := b.H.Events[1].Body.(*history.Exit)
 	exit.GraceEnded, exit.Code, exit.SignalT = true, 0, b.H.Events[0].T.Add(5010*time.Millisecond)
-	tr, err := report.Judge(stored(t, t.TempDir(), b.Op(6200, 6210, ht.Probe("a", 0), ht.OK("a", 1))))
+	tr, err := report.Judge(stored(t, t.TempDir(), b.Op(6200, 6210, ht.Probe("a", 0), ht.OK("a", 1))), nil)
 	require.NoError(t, err)
 	var text strings.Builder
 	require.NoError(t, tr.Text(&text))
 	assert.Contains(t, text.String(), "had not left by the end of its grace, SIGKILL sent after 5.01 s, dead after 5.04 s, exit code 0")
+}
+
+// Of two strikes the times are those of the one that ended the incarnation
+// which the table is about.
+func TestTheEndOfTheLastGraceIsTold(t *testing.T) {
+	b := (&ht.Builder{}).Restart(1000, 1010, 1100, 1160).Restart(10_000, 15_040, 15_100, 15_200)
+	exit := b.H.Events[6].Body.(*history.Exit)
+	exit.GraceEnded, exit.SignalT = true, b.H.Events[5].T.Add(5010*time.Millisecond)
+	tr, err := report.Judge(stored(t, t.TempDir(), b.Op(15_200, 15_210, ht.Probe("a", 0), ht.OK("a", 1))), nil)
+	require.NoError(t, err)
+	var text strings.Builder
+	require.NoError(t, tr.Text(&text))
+	assert.Contains(t, text.String(), "SIGKILL sent after 5.01 s, dead after 5.04 s")
 }
 
 func TestARunOfNothingIsInconclusive(t *testing.T) {
@@ -146,7 +159,7 @@ func TestWriteTellsBothFailures(t *testing.T) {
 func TestABrokenHistoryIsRefusedWithItsLine(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(report.HistoryPath(dir), []byte("{\"format\":\"killpoint-history\",\"version\":1}\n{\"seq\":1,"), 0o600))
-	tr, err := report.Judge(dir)
+	tr, err := report.Judge(dir, nil)
 	var le *history.LineError
 	require.ErrorAs(t, err, &le)
 	assert.Equal(t, 2, le.Line)
@@ -157,7 +170,7 @@ func TestABrokenHistoryIsRefusedWithItsLine(t *testing.T) {
 func TestATrialWithoutAnOutageStillHasAVerdict(t *testing.T) {
 	b := &ht.Builder{}
 	b.At(1, history.KindEnd, &history.End{State: history.EndInterrupted, Error: "Ctrl-C"})
-	tr, err := report.Judge(stored(t, t.TempDir(), b), check.FaultLanded())
+	tr, err := report.Judge(stored(t, t.TempDir(), b), nil, check.FaultLanded())
 	require.NoError(t, err)
 	assert.Nil(t, tr.Outage)
 	var out strings.Builder
@@ -171,7 +184,7 @@ func TestRepeatedScenariosAreSummedUp(t *testing.T) {
 		b.At(1500, history.KindNoise, &history.Noise{SpanNS: 500e6, Busy: 0.1})
 		b.Op(1160, 1160+gap, ht.Probe("a", 0), ht.OK("a", 2))
 		b.End(9000)
-		tr, err := report.Judge(stored(t, t.TempDir(), b), check.AnswersWithin(2*time.Second))
+		tr, err := report.Judge(stored(t, t.TempDir(), b), nil, check.AnswersWithin(2*time.Second))
 		require.NoError(t, err)
 		return tr
 	}

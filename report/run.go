@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/killpoint/killpoint/check"
 	"github.com/killpoint/killpoint/window"
@@ -62,9 +61,10 @@ func (r Run) Markdown() string {
 			gap = seconds(o.HealthGap()) + " to " + seconds(o.HealthGapAll())
 			host = hostText(o.Noise)
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", cell(t.Name), t.Verdict.State, win, gap, host)
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", cell(t.Name), cell(t.stateText()), win, gap, host)
 	}
 	b.WriteString("\nA window runs from the fault to the first good answer of an actor, and until no actor kept anybody waiting any more; the health gap is its part in which `/health` already answered ok. Times on a busy host are not the engine's alone.\n")
+	r.bugsMet(&b)
 	r.repeats(&b)
 	for _, t := range r.Trials {
 		t.markdown(&b)
@@ -76,9 +76,22 @@ func (r Run) Markdown() string {
 }
 
 func (t Trial) markdown(b *strings.Builder) {
-	fmt.Fprintf(b, "\n## %s\n\n%s\n\n%s\n", t.Name, t.Title, cell(t.Verdict.String()))
-	if t.Verdict.State != check.Pass && t.Again != "" {
-		fmt.Fprintf(b, "\nRun it again: `%s`\n", t.Again)
+	f := t.failed()
+	line := t.verdictText()
+	if f != nil {
+		line = f.first()
+	}
+	fmt.Fprintf(b, "\n## %s\n\n%s\n\n%s\n", t.Name, t.Title, cell(line))
+	if f == nil && len(t.Repeats) > 0 {
+		b.WriteString("\nRepeated, for the carryings-out before this one proved nothing:\n\n")
+		for _, verdict := range t.Repeats {
+			fmt.Fprintf(b, "1. %s\n", headline(verdict))
+		}
+	}
+	if f != nil {
+		var all strings.Builder
+		t.failureText(&all, f)
+		b.WriteString("\n" + fenced(all.String()))
 	}
 	if t.Outage == nil {
 		return
@@ -87,9 +100,18 @@ func (t Trial) markdown(b *strings.Builder) {
 	for _, row := range t.Outage.Rows {
 		fmt.Fprintf(b, "| %s | %s | %s | %s | %s |\n", ms(row.Delay), cell(what(row)), took(row), ms(row.AnsweredAt), gen(row.Generation))
 	}
-	b.WriteString("\n```\n")
-	outageText(b, t.Outage)
-	b.WriteString("```\n")
+	var outage strings.Builder
+	outageText(&outage, t.Outage)
+	b.WriteString("\n" + fenced(outage.String()))
+}
+
+// fenced is a text as a block of code. A log may hold fences of its own.
+func fenced(text string) string {
+	fence := "```"
+	for strings.Contains(text, fence) {
+		fence += "`"
+	}
+	return fence + "\n" + text + fence + "\n"
 }
 
 func hostText(n window.Noise) string {
@@ -108,60 +130,6 @@ func cell(s string) string {
 	return strings.NewReplacer("|", "\\|", "\n", " ").Replace(s)
 }
 
-// resultVersion grows when a reader of an older result.json would misread it.
-const resultVersion = 1
-
-type result struct {
-	Format  string        `json:"format"`
-	Version int           `json:"version"`
-	State   check.State   `json:"state"`
-	Trials  []trialResult `json:"trials"`
-}
-
-type trialResult struct {
-	Name    string        `json:"name"`
-	History string        `json:"history"` // relative to the run's folder
-	Verdict check.Verdict `json:"verdict"`
-	Outage  *outageResult `json:"outage,omitempty"`
-}
-
-// Times are milliseconds; -1 stands for never.
-type outageResult struct {
-	WindowMS       float64 `json:"window_ms"`
-	WindowAllMS    float64 `json:"window_all_ms"`
-	HealthGapMS    float64 `json:"health_gap_ms"`
-	HealthGapAllMS float64 `json:"health_gap_all_ms"`
-	// HealthUncertainMS: /health may have been ok this much earlier. BackoffMS
-	// is the part of the gap in which the runtime waited for its next try.
-	HealthUncertainMS float64     `json:"health_uncertain_ms"`
-	BackoffMS         float64     `json:"backoff_ms"`
-	BusyHost          bool        `json:"busy_host"`
-	Sweep             []rowResult `json:"sweep"`
-}
-
-type rowResult struct {
-	DelayMS      float64      `json:"delay_ms"`
-	Actor        string       `json:"actor"`
-	Class        window.Class `json:"class"`
-	TookMS       float64      `json:"took_ms"`
-	AnsweredAtMS float64      `json:"answered_at_ms"`
-	Status       int          `json:"status,omitempty"`
-	Code         string       `json:"code,omitempty"`
-	Generation   int64        `json:"generation"`
-}
-
-func (r Run) result() result {
-	out := result{Format: "killpoint-result", Version: resultVersion, State: r.State(), Trials: []trialResult{}}
-	for _, t := range r.Trials {
-		rel, err := filepath.Rel(r.Dir, HistoryPath(t.Dir))
-		if err != nil {
-			rel = HistoryPath(t.Dir)
-		}
-		out.Trials = append(out.Trials, trialResult{t.Name, rel, t.Verdict, outage(t.Outage)})
-	}
-	return out
-}
-
 // State is the worst of the trials' verdicts, and inconclusive where there is
 // no trial: a run of nothing proves nothing.
 func (r Run) State() check.State {
@@ -173,29 +141,4 @@ func (r Run) State() check.State {
 		state = check.Worse(state, t.Verdict.State)
 	}
 	return state
-}
-
-func outage(o *window.Outage) *outageResult {
-	if o == nil {
-		return nil
-	}
-	out := &outageResult{
-		WindowMS: millis(o.Window()), WindowAllMS: millis(o.WindowAll()),
-		HealthGapMS: millis(o.HealthGap()), HealthGapAllMS: millis(o.HealthGapAll()),
-		HealthUncertainMS: millis(o.HealthUncertain), BackoffMS: millis(o.Backoff),
-		BusyHost: o.Noise.TooNoisy(), Sweep: []rowResult{},
-	}
-	for _, row := range o.Rows {
-		out.Sweep = append(out.Sweep, rowResult{
-			millis(row.Delay), row.Actor, row.Class, millis(row.Took), millis(row.AnsweredAt), row.Status, row.Code, row.Generation,
-		})
-	}
-	return out
-}
-
-func millis(d time.Duration) float64 {
-	if d < 0 {
-		return -1
-	}
-	return float64(d.Microseconds()) / 1000
 }

@@ -4,9 +4,12 @@
 package report
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -25,23 +28,45 @@ type Trial struct {
 	Title   string
 	Outage  *window.Outage // nil where the history has none
 	Verdict check.Verdict
+	// Seed is what the trial's random choices were drawn from, "" where it made
+	// none.
+	Seed string
 	// Again is the command that runs this trial again.
 	Again string
+	// Repeats are the verdicts of the carryings-out before this one that proved
+	// nothing, in order: this one is the repetition that ended them.
+	Repeats []string
+
+	failure *failure // nil where it passed, met known bugs only, or nobody judged it
 }
 
-// Judge reads the history in a trial's folder and judges it.
-func Judge(dir string, invariants ...check.Invariant) (Trial, error) {
+// Judge reads the history in a trial's folder and judges it. If the verdict is
+// fail or inconclusive it also writes the log of each incarnation into the
+// folder, as the trial's failure shows only a part of it. A trial is returned
+// with every error; one whose history cannot be read is inconclusive, and has
+// what could be read of it.
+func Judge(dir string, known []check.KnownBug, invariants ...check.Invariant) (Trial, error) {
 	h, err := history.ReadFile(HistoryPath(dir))
+	var t Trial
 	if err != nil {
 		err = fmt.Errorf("judge the trial in %s: %w", dir, err)
-		return Unjudged(filepath.Base(dir), dir, err), err
+		t = Unjudged(filepath.Base(dir), dir, err)
+		if h == nil {
+			return t, err
+		}
+	} else {
+		t = Trial{Name: h.Header.Trial, Dir: dir, Verdict: check.Judge(h, known, invariants...)}
+		// Without an outage the verdict already says why; the table shows the rest.
+		if o, err := window.Read(h); err == nil {
+			t.Outage = o
+		}
 	}
-	t := Trial{Name: h.Header.Trial, Dir: dir, Title: title(h), Verdict: check.Judge(h, invariants...)}
-	// Without an outage the verdict already says why; the table shows the rest.
-	if o, err := window.Read(h); err == nil {
-		t.Outage = o
+	t.Title, t.Seed = title(h), seed(h)
+	if t.failed() == nil {
+		return t, err
 	}
-	return t, nil
+	t.failure = explain(h, dir, t.Verdict, err)
+	return t, errors.Join(err, writeLogs(dir, t.failure.logs, t.failure.origin))
 }
 
 // Unjudged is a trial whose history cannot be read: it is inconclusive, and
@@ -73,18 +98,49 @@ func title(h *history.History) string {
 	return ""
 }
 
-// Text writes the trial as a table for a terminal.
+// seed is the trial's: its setting, where that has one, else the header's. A
+// large number is exact in the header only, as JSON reads those of settings.
+func seed(h *history.History) string {
+	if h.Header.Seed != 0 {
+		return strconv.FormatUint(h.Header.Seed, 10)
+	}
+	for _, e := range h.Events {
+		if s, ok := e.Body.(*history.Settings); ok {
+			switch v := (*s)["seed"].(type) {
+			case float64:
+				return strconv.FormatFloat(v, 'f', -1, 64)
+			case string:
+				return v
+			}
+		}
+	}
+	return ""
+}
+
+// Text writes the trial as a table for a terminal. If it failed or proved
+// nothing, the first line is the failure's, and all of that follows the table.
 func (t Trial) Text(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n  %s\n", t.Name, t.Title)
+	f := t.failed()
+	if f != nil {
+		fmt.Fprintf(&b, "%s\n  ", f.first())
+	}
+	fmt.Fprintf(&b, "%s\n", t.Name)
+	if t.Title != "" {
+		fmt.Fprintf(&b, "  %s\n", t.Title)
+	}
 	if t.Outage != nil {
 		sweepText(&b, t.Outage)
 		outageText(&b, t.Outage)
 	}
-	fmt.Fprintf(&b, "  verdict        %v\n", t.Verdict)
-	fmt.Fprintf(&b, "  history        %s\n", HistoryPath(t.Dir))
-	if t.Verdict.State != check.Pass && t.Again != "" {
-		fmt.Fprintf(&b, "  run it again   %s\n", t.Again)
+	if f != nil {
+		t.failureText(&b, f)
+	} else {
+		fmt.Fprintf(&b, "  verdict        %s\n", t.verdictText())
+		for i, verdict := range t.Repeats {
+			fmt.Fprintf(&b, "  repeated       carrying-out %d: %s\n", i+1, headline(verdict))
+		}
+		fmt.Fprintf(&b, "  history        %s\n", HistoryPath(t.Dir))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -122,8 +178,14 @@ func exitText(o *window.Outage) string {
 	if o.Exit.GraceEnded {
 		// An engine that needs as long as its grace may leave by itself although
 		// SIGKILL is on its way: only its exit code tells.
+		struck := o.FaultT
+		for _, s := range slices.Backward(o.Strikes) {
+			if s.ExitT == o.ExitT {
+				struck = s.T // the first that struck this incarnation
+			}
+		}
 		how = fmt.Sprintf("had not left by the end of its grace, %s sent after %s, dead after %s", o.Exit.Signal,
-			seconds(o.Exit.SignalT.Sub(o.FaultT)), seconds(o.ExitT.Sub(o.FaultT)))
+			seconds(o.Exit.SignalT.Sub(struck)), seconds(o.ExitT.Sub(struck)))
 	}
 	return fmt.Sprintf("%s, exit code %d", how, o.Exit.Code)
 }
@@ -152,7 +214,11 @@ func what(r window.Row) string {
 	return strings.TrimSpace(fmt.Sprintf("%s %d %s", r.Class, r.Status, r.Code))
 }
 
+// causes are what came instead of a good answer, in words; CauseStatus needs
+// none, since its status and code say it.
 var causes = map[history.Cause]string{
+	history.CauseTimeout:    "the client's patience ended",
+	history.CauseRefused:    "no connection",
 	history.CauseReset:      "the connection broke",
 	history.CauseUnreadable: "unreadable answer",
 	history.CauseStopped:    "the trial ended first",

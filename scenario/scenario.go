@@ -18,15 +18,19 @@ import (
 	"github.com/killpoint/killpoint/workload"
 )
 
-// Scenario is an engine restart under warmed actors: one actor for each delay
+// Scenario is an engine restart under warmed actors: one actor for each probe
 // of the sweep is warmed, the fault strikes the engine, the engine is started
 // again, and from its first good /health on the sweep asks what its users see.
 type Scenario struct {
 	Name string
 	// Engine is a version, an image reference or the path of a binary.
 	Engine string
-	// Fault strikes the engine.
+	// EngineConfig of the cell. An empty LoadShedding is off, so that a busy
+	// host is not mistaken for a race; GatewayV3 is set where Protocol needs it.
+	EngineConfig containers.EngineConfig
+	// Fault strikes the engine, Then once more each, when it was healthy again.
 	Fault fault.Fault
+	Then  []Later
 	// Reconnect is the policy of the runtime's client: "rivet", "fast" or
 	// "fast:25ms", "none".
 	Reconnect string
@@ -34,29 +38,36 @@ type Scenario struct {
 	Protocol int
 	// Heartbeat from inside the actors: "none" (also ""), "sqlite", "kv".
 	Heartbeat string
-	// LoadShedding of the engine; "" is off, so that a busy host is not
-	// mistaken for a race.
-	LoadShedding containers.LoadShedding
 	// DrainGrace is the pool's drain grace period; 0 is 5 s. With it the
 	// engine's own exit takes as long.
 	DrainGrace time.Duration
-	// Load works on actors of its own from before the fault until after the
-	// sweep; nil is none.
-	Load *workload.Load
-	// CommitInFlight has one more actor open a transaction, write, and stop
-	// before its COMMIT; there the fault strikes, and the actor goes on half a
-	// second later.
-	CommitInFlight bool
+	// Parts go on besides, each on actors of its own. They begin in their
+	// order, before the fault.
+	Parts []Part
 	// RuntimeEnv is added to the runtime's environment.
 	RuntimeEnv map[string]string
 	// RuntimeImage replaces the fixture; "" is the fixture.
 	RuntimeImage string
 	// Sweep asks; its Bound is also what AnswersWithin holds the actors to.
 	Sweep probe.Sweep
+	// Repeats is how many actors the sweep asks at each delay; 0 is 1.
+	Repeats int
+	// Seed shuffles which actor is asked at which delay.
+	Seed uint64
 	// Invariants besides those that every restart is held to.
 	Invariants []check.Invariant
+	// Known bugs that this restart may meet: a failure that bears the mark of
+	// one, and is nothing else, is called known.
+	Known []check.KnownBug
 	// Again is the command that runs this scenario again, for failures.
 	Again string
+}
+
+// Later is a fault that follows another.
+type Later struct {
+	// After the first good /health that followed the fault before.
+	After time.Duration
+	Fault fault.Fault
 }
 
 // Slug is the scenario's name as a folder's and a container's name may be.
@@ -70,19 +81,19 @@ func (s Scenario) Slug() string {
 	}, s.Name)
 }
 
-// invariants are those of every restart, and the scenario's own.
+// invariants are those of every restart, its parts' and the scenario's own.
 func (s Scenario) invariants() []check.Invariant {
-	all := append([]check.Invariant{
+	all := []check.Invariant{
 		check.FaultLanded(),
 		check.AnswersWithin(s.Sweep.Bound),
 		check.RightActor(),
 		check.LedgerKeeps(workload.Tick, workload.Ledger),
 		check.NoPanic(),
-	}, s.Invariants...)
-	if s.CommitInFlight {
-		all = append(all, check.CommitHeld(workload.CommitClient))
 	}
-	return all
+	for _, p := range s.Parts {
+		all = append(all, p.Invariants()...)
+	}
+	return append(all, s.Invariants...)
 }
 
 // Observe is called with every event of a trial as it is recorded; it must
@@ -94,18 +105,21 @@ type Observe func(history.Event)
 // what the engine did wrong is in the trial's verdict. A trial is returned
 // whenever its history can be read, also with an error.
 func (s Scenario) Run(ctx context.Context, session *containers.Session, run, dir string, observe Observe) (report.Trial, error) {
-	w, err := history.Create(report.HistoryPath(dir), history.Header{Run: run, Trial: s.Name})
+	w, err := history.Create(report.HistoryPath(dir), history.Header{Run: run, Trial: s.Name, Seed: s.Seed})
 	if err != nil {
 		return report.Unjudged(s.Name, dir, err), err
 	}
 	if observe != nil {
 		w.Subscribe(observe)
 	}
-	t := &trial{Scenario: s, session: session, w: w}
+	t := &trial{Scenario: s, session: session, w: w, delays: s.shuffled()}
+	for _, p := range s.Parts {
+		t.parts = append(t.parts, &part{Part: p})
+	}
 	err = t.carryOut(ctx)
 	w.Record("harness", history.KindEnd, end(ctx, err))
 	err = errors.Join(err, w.Close())
-	judged, jerr := report.Judge(dir, s.invariants()...)
+	judged, jerr := report.Judge(dir, s.Known, s.invariants()...)
 	judged.Name, judged.Again = s.Name, s.Again // the history's name, unless it cannot be read
 	return judged, errors.Join(err, jerr)
 }

@@ -6,12 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
-	"sync"
+	"slices"
+	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/killpoint/killpoint/containers"
+	"github.com/killpoint/killpoint/fault"
 	"github.com/killpoint/killpoint/history"
 	"github.com/killpoint/killpoint/internal/clock"
 	"github.com/killpoint/killpoint/internal/image"
@@ -40,13 +45,19 @@ type trial struct {
 
 	cell    *containers.Cell
 	counter *workload.Counter
-	all     []probe.Target
-	targets []probe.Target // of the sweep, one for each delay
-	loaded  []probe.Target // of the load
-	unload  func()         // stops the load
-	writer  probe.Target   // of the commit in flight
-	written chan struct{}  // closed when its caller has an answer
+	delays  []time.Duration // of the sweep, as asked
+	targets []probe.Target  // of the sweep, one for each of them
+	parts   []*part
+	made    []probe.Target // by parts, to read back
 	healthy clock.Mono
+}
+
+// part is a part of the scenario under way.
+type part struct {
+	Part
+	actors []probe.Target
+	course Course
+	ended  bool
 }
 
 type step struct {
@@ -57,27 +68,37 @@ type step struct {
 func (t *trial) steps() []step {
 	steps := []step{
 		{"start a cell: engine " + t.Engine + ", runtime with reconnect policy " + t.Reconnect, t.startCell},
-		{fmt.Sprintf("warm %d actors, one for each delay%s", t.actors(), t.loadText()), t.warm},
+		{fmt.Sprintf("warm %d actors, one for each probe", len(t.delays)) + t.othersText(), t.warm},
 	}
-	if t.Load != nil {
-		steps = append(steps, step{"put a load on the others: " + t.Load.String(), t.startLoad})
+	for _, p := range t.parts {
+		steps = append(steps, step{"begin " + p.String(), func(ctx context.Context) error { return t.begin(ctx, p) }})
 	}
-	if t.CommitInFlight {
-		steps = append(steps, step{"hold a transaction before its COMMIT, on one more actor", t.holdCommit})
+	steps = append(steps, t.round(t.Fault)...)
+	for _, later := range t.Then {
+		steps = append(steps, step{fmt.Sprintf("wait %v", later.After), func(ctx context.Context) error {
+			return t.waitAfterHealthy(ctx, later.After)
+		}})
+		steps = append(steps, t.round(later.Fault)...)
 	}
 	steps = append(steps,
-		step{"strike the engine: " + t.Fault.String(), t.strike},
-		step{"start the engine again", t.restart},
-		step{"wait for its first good /health", t.waitHealthy},
 		step{fmt.Sprintf("probe each actor once, with a client timeout of %v, then ask on until it answers or %v have passed", t.Sweep.Timeout, t.Sweep.Bound), t.sweep},
 	)
-	if t.Load != nil {
-		steps = append(steps, step{"end the load", t.endLoad})
-	}
-	if t.CommitInFlight {
-		steps = append(steps, step{"wait for what the caller of the transaction is told", t.awaitCommit})
+	for _, p := range t.parts {
+		steps = append(steps, step{"end " + p.String(), p.end})
 	}
 	return append(steps, step{"read the ledgers back", t.readBack})
+}
+
+// round is one fault and the engine's return from it.
+func (t *trial) round(f fault.Fault) []step {
+	return []step{
+		{"strike the engine: " + f.String(), func(ctx context.Context) error {
+			_, err := f.Strike(ctx, t.cell.Engine) // it has a bound of its own, which knows its grace
+			return err
+		}},
+		{"start the engine again", t.restart},
+		{"wait for its first good /health", t.waitHealthy},
+	}
 }
 
 func (t *trial) carryOut(ctx context.Context) (err error) {
@@ -113,26 +134,38 @@ func (t *trial) settings() *history.Settings {
 	return &history.Settings{
 		"scenario":       t.Name,
 		"engine":         t.Engine,
-		"fault":          t.Fault.String(),
+		"fault":          t.faultText(),
 		"reconnect":      t.Reconnect,
 		"protocol":       t.protocol(),
 		"heartbeat":      orDefault(t.Heartbeat, "none"),
-		"load shedding":  orDefault(string(t.LoadShedding), string(containers.LoadSheddingOff)),
+		"load shedding":  orDefault(string(t.EngineConfig.LoadShedding), string(containers.LoadSheddingOff)),
 		"drain grace":    t.drainGrace().String(),
 		"probe":          orDefault(string(t.Sweep.Via), string(probe.ViaHTTP)),
 		"client timeout": t.Sweep.Timeout.String(),
 		"bound":          t.Sweep.Bound.String(),
 		"delays":         fmt.Sprint(t.Sweep.Delays),
-		"load":           t.load(),
-		"commit":         t.CommitInFlight,
+		"repeats":        max(t.Repeats, 1),
+		"seed":           t.Seed,
+		"parts":          t.partsText(),
+		"runtime":        t.RuntimeEnv,
 	}
 }
 
-func (t *trial) load() string {
-	if t.Load == nil {
-		return "none"
+// faultText is all faults in a line.
+func (t *trial) faultText() string {
+	text := t.Fault.String()
+	for _, later := range t.Then {
+		text += fmt.Sprintf(", and %v after the first good /health %v", later.After, later.Fault)
 	}
-	return t.Load.String()
+	return text
+}
+
+func (t *trial) partsText() string {
+	var names []string
+	for _, p := range t.parts {
+		names = append(names, p.String())
+	}
+	return orDefault(strings.Join(names, "; "), "none")
 }
 
 func orDefault(s, d string) string {
@@ -159,9 +192,10 @@ func (t *trial) drainGrace() time.Duration {
 func (t *trial) startCell(ctx context.Context) error {
 	ctx, cancel := bounded(ctx, cellBound, "a warmed cell")
 	defer cancel()
-	runtime := t.RuntimeImage
+	runtime, control := t.RuntimeImage, 0
 	if runtime == "" {
 		var err error
+		control = fixtureControl
 		if runtime, err = image.Fixture(ctx, t.session.Docker()); err != nil {
 			return err
 		}
@@ -169,10 +203,11 @@ func (t *trial) startCell(ctx context.Context) error {
 	cell, err := t.session.Run(ctx, containers.CellConfig{
 		Name:         t.Slug(),
 		Engine:       t.Engine,
-		EngineConfig: containers.EngineConfig{LoadShedding: t.LoadShedding, GatewayV3: t.protocol() >= 8},
+		EngineConfig: t.engineConfig(),
 		Runtime: containers.RuntimeConfig{
-			Image: runtime,
-			Env:   t.runtimeEnv(),
+			Image:       runtime,
+			ControlPort: control,
+			Env:         t.runtimeEnv(),
 		},
 		Pool:     containers.PoolConfig{MaxActors: t.actors(), DrainGrace: t.drainGrace()},
 		Recorder: t.w,
@@ -196,55 +231,76 @@ func (t *trial) connect() error {
 	transport := rivet.GuardedTransport(base.Hostname())
 	transport.DisableKeepAlives = true
 	t.counter = &workload.Counter{
-		API: t.cell.API(), Namespace: t.cell.Namespace(), Pool: t.cell.PoolName(), Timeout: 30 * time.Second,
+		API: t.cell, Namespace: t.cell.Namespace(), Pool: t.cell.PoolName(), Timeout: 30 * time.Second,
 		Gateway: &probe.Gateway{Base: t.cell.Gateway(), Token: rivet.DefaultToken, Client: &http.Client{Transport: transport}, Dial: transport.DialContext, Recorder: t.w},
 	}
 	return nil
 }
 
-func (t *trial) warm(ctx context.Context) (err error) {
+func (t *trial) engineConfig() containers.EngineConfig {
+	c := t.EngineConfig
+	c.GatewayV3 = c.GatewayV3 || t.protocol() >= 8
+	return c
+}
+
+// warm makes the actors of the sweep and of the parts at once.
+func (t *trial) warm(ctx context.Context) error {
 	ctx, cancel := bounded(ctx, warmBound, "the actors to be warm")
 	defer cancel()
-	all, err := t.counter.Warm(ctx, t.actors())
+	keys := workload.Keys("counter", len(t.delays))
+	for _, p := range t.parts {
+		warm, _ := p.Actors()
+		keys = append(keys, warm...)
+	}
+	all, err := t.counter.Warm(ctx, keys...)
 	if err != nil {
 		return err
 	}
-	t.all = all
-	n := len(t.Sweep.Delays)
-	t.targets, t.loaded = all[:n], all[n:]
-	if t.CommitInFlight {
-		t.writer, t.loaded = t.loaded[0], t.loaded[1:]
+	t.targets, all = all[:len(t.delays)], all[len(t.delays):]
+	for _, p := range t.parts {
+		warm, _ := p.Actors()
+		p.actors, all = all[:len(warm)], all[len(warm):]
 	}
 	return nil
 }
 
-func (t *trial) startLoad(ctx context.Context) error {
-	t.unload = t.counter.Start(ctx, *t.Load, t.loaded)
-	return nil
+// begin keeps the course also where it failed: it may have left something at
+// work.
+func (t *trial) begin(ctx context.Context, p *part) (err error) {
+	p.course, err = p.Begin(ctx, &Stage{
+		Cell: t.cell, Counter: t.counter, History: t.w, Actors: p.actors, Sweep: t.Sweep, made: &t.made,
+	})
+	return err
 }
 
-func (t *trial) endLoad(context.Context) error {
-	t.unload()
-	return nil
+func (p *part) end(ctx context.Context) error {
+	if p.ended || p.course.End == nil {
+		return nil
+	}
+	p.ended = true
+	return p.course.End(ctx)
 }
 
-// actors is how many the trial needs.
+// actors is for how many the pool has room.
 func (t *trial) actors() int {
-	n := len(t.Sweep.Delays)
-	if t.Load != nil {
-		n += t.Load.ActorCount()
-	}
-	if t.CommitInFlight {
-		n++
+	n := len(t.delays)
+	for _, p := range t.parts {
+		warm, more := p.Actors()
+		n += len(warm) + more
 	}
 	return n
 }
 
-func (t *trial) loadText() string {
-	if t.Load == nil {
+func (t *trial) othersText() string {
+	n := -len(t.delays)
+	for _, p := range t.parts {
+		_, more := p.Actors()
+		n -= more
+	}
+	if n += t.actors(); n == 0 {
 		return ""
 	}
-	return fmt.Sprintf(" and %d for the load", t.Load.ActorCount())
+	return fmt.Sprintf(", and %d for the parts", n)
 }
 
 func (t *trial) runtimeEnv() map[string]string {
@@ -255,44 +311,6 @@ func (t *trial) runtimeEnv() map[string]string {
 	}
 	maps.Copy(env, t.RuntimeEnv)
 	return env
-}
-
-// holdCommit returns when the actor says that it holds.
-func (t *trial) holdCommit(ctx context.Context) error {
-	held := make(chan struct{})
-	once := sync.OnceFunc(func() { close(held) })
-	t.w.Subscribe(func(e history.Event) {
-		if b, ok := e.Body.(*history.Breakpoint); ok && b.Actor == t.writer.Actor && b.What == "reached" {
-			once()
-		}
-	})
-	t.written = make(chan struct{})
-	go func() {
-		defer close(t.written)
-		t.counter.Commit(ctx, t.writer)
-	}()
-	// Not ctx: the goroutine above goes on with that after the hold.
-	hold, cancel := bounded(ctx, holdBound, "the transaction to be held before its COMMIT")
-	defer cancel()
-	select {
-	case <-held:
-		return nil
-	case <-t.written:
-		return errors.New("the transaction was over before it was held; its end is in the history")
-	case <-hold.Done():
-		return context.Cause(hold)
-	}
-}
-
-// awaitCommit waits no longer than the client's own patience.
-func (t *trial) awaitCommit(context.Context) error {
-	<-t.written
-	return nil
-}
-
-func (t *trial) strike(ctx context.Context) error {
-	_, err := t.Fault.Strike(ctx, t.cell.Engine) // it has a bound of its own, which knows its grace
-	return err
 }
 
 func (t *trial) restart(ctx context.Context) error {
@@ -306,35 +324,73 @@ func (t *trial) waitHealthy(ctx context.Context) (err error) {
 	return err
 }
 
+// waitAfterHealthy counts from the answer of /health, not from when it was
+// read: the engine leaves d after it was well.
+func (t *trial) waitAfterHealthy(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(t.healthy.Add(d).Sub(clock.Now()))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// sweep asks, and lets the parts see that the engine is back.
 func (t *trial) sweep(ctx context.Context) error {
 	ask := workload.HealthProbe()
 	if t.Sweep.Via == probe.ViaWebSocket {
 		ask = workload.PingProbe()
 	}
-	return t.Sweep.Run(ctx, t.counter.Gateway, t.healthy, t.targets, ask)
+	sweep := t.Sweep
+	sweep.Delays = t.delays
+	var g errgroup.Group
+	g.Go(func() error { return sweep.Run(ctx, t.counter.Gateway, t.healthy, t.targets, ask) })
+	for _, p := range t.parts {
+		if p.course.Recovered != nil {
+			g.Go(func() error { return p.course.Recovered(ctx, t.healthy) })
+		}
+	}
+	return g.Wait()
 }
 
 func (t *trial) readBack(ctx context.Context) error {
 	ctx, cancel := bounded(ctx, readBackBound, "the ledgers and counts")
 	defer cancel()
-	t.counter.ReadCounts(ctx, t.all) // first: see there
-	t.counter.ReadLedgers(ctx, t.all)
+	all := slices.Concat(t.targets, t.made)
+	for _, p := range t.parts {
+		all = append(all, p.actors...)
+	}
+	t.counter.ReadCounts(ctx, all) // first: see there
+	t.counter.ReadLedgers(ctx, all)
 	return nil
 }
 
 func (t *trial) cleanUp() error {
-	if t.unload != nil {
-		t.unload()
-	}
-	if t.written != nil {
-		<-t.written // bounded by its client's patience
-	}
-	if t.cell == nil {
-		return nil
-	}
-	ctx, cancel := bounded(context.Background(), cleanUpBound, "the cell to be removed")
+	ctx, cancel := bounded(context.Background(), cleanUpBound, "the trial to be cleaned up")
 	defer cancel()
-	return t.cell.Close(ctx)
+	var errs []error
+	for _, p := range t.parts {
+		errs = append(errs, p.end(ctx))
+	}
+	if t.cell != nil {
+		errs = append(errs, t.cell.Close(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// shuffled are the delays of the sweep, each as often as it is repeated, in the
+// order of the seed: the actors were warmed one after the other, and which of
+// them is asked when must not go by that.
+func (s Scenario) shuffled() []time.Duration {
+	var delays []time.Duration
+	for range max(s.Repeats, 1) {
+		delays = append(delays, s.Sweep.Delays...)
+	}
+	r := rand.New(rand.NewPCG(s.Seed, 0))
+	r.Shuffle(len(delays), func(i, j int) { delays[i], delays[j] = delays[j], delays[i] })
+	return delays
 }
 
 // bounded is a context that says, when it ends, what was waited for.

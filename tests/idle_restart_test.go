@@ -53,14 +53,11 @@ func TestIdleRestart(t *testing.T) {
 		for _, v := range variants {
 			t.Run(label(engine)+"/"+v.name, func(t *testing.T) {
 				t.Parallel()
-				carryOut(t, scenario.Scenario{
-					Name:       "idle-restart/" + label(engine) + "/" + v.name,
-					Engine:     engine,
+				carryOutOn(t, engine, "idle-restart", v.name, scenario.Scenario{
 					Fault:      v.fault,
 					Reconnect:  v.reconnect,
 					Sweep:      probe.Sweep{Via: v.via, Delays: delays, Timeout: v.timeout, Bound: 15 * time.Second},
 					Invariants: []check.Invariant{v.expect},
-					Again:      again("TestIdleRestart", engine, v.name),
 				})
 			})
 		}

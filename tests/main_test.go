@@ -5,6 +5,7 @@
 //
 //	KILLPOINT_OUT      the folder of the run (default: a new one under the system's temporary folder)
 //	KILLPOINT_ENGINES  engines to test, separated by commas (default: 2.3.19,2.3.5)
+//	KILLPOINT_SEED     what decides which actor is probed at which delay (default: random, and printed)
 //	CI                 set to anything: a machine without Docker fails instead of skipping
 package tests
 
@@ -15,10 +16,12 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"math/rand/v2"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -45,6 +48,8 @@ var run struct {
 	// id names the run, after its folder.
 	id    string
 	began time.Time
+	// seed is that of all trials.
+	seed uint64
 	// open opens the session at its first call, so that tests without Docker
 	// run without it; opened is what close has to close.
 	open func() (*containers.Session, error)
@@ -103,8 +108,24 @@ func setUp(ctx context.Context) (err error) {
 		return fmt.Errorf("find the run's folder %s: %w", run.dir, err)
 	}
 	run.id = filepath.Base(run.dir)
+	if run.seed, err = seed(); err != nil {
+		return err
+	}
 	run.open = sync.OnceValues(openSession)
 	return nil
+}
+
+// seed is one that a person can type.
+func seed() (uint64, error) {
+	text := os.Getenv("KILLPOINT_SEED")
+	if text == "" {
+		return rand.Uint64N(1_000_000), nil
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("read the seed %q: it must be a whole number from 0 on", text)
+	}
+	return n, nil
 }
 
 func openSession() (*containers.Session, error) {
@@ -115,7 +136,7 @@ func openSession() (*containers.Session, error) {
 	run.mu.Lock()
 	defer run.mu.Unlock()
 	run.opened = s
-	fmt.Printf("session %s, results in %s\n", s.ID(), run.dir)
+	fmt.Printf("session %s, seed %d, results in %s\n", s.ID(), run.seed, run.dir)
 	return s, nil
 }
 
@@ -147,7 +168,7 @@ func tearDown() error {
 func notPassed(trials []report.Trial) int {
 	n := 0
 	for _, t := range trials {
-		if t.Verdict.State != check.Pass {
+		if !fine(t) {
 			n++
 		}
 	}
@@ -183,22 +204,57 @@ func session(t *testing.T) *containers.Session {
 	return s
 }
 
-// carryOut runs a scenario as a test: its verdict is the test's.
+// attempts bounds how often a trial is carried out that proved nothing.
+const attempts = 3
+
+// carryOut runs a scenario as a test: its verdict is the test's. A trial that
+// is inconclusive is carried out again, a few times at most, and the report
+// says why; one that fails never is.
 func carryOut(t *testing.T, s scenario.Scenario) report.Trial {
 	t.Helper()
 	sess := session(t)
-	dir := trialDir(s)
-	trial, err := s.Run(run.ctx, sess, run.id, dir, progress(s.Name))
+	if s.Seed == 0 {
+		s.Seed = run.seed
+	}
+	var missed []string
+	for {
+		trial, err := s.Run(run.ctx, sess, run.id, trialDir(s), progress(s.Name))
+		trial.Repeats = missed
+		if err == nil && trial.Verdict.State == check.Inconclusive && len(missed) < attempts-1 && run.ctx.Err() == nil {
+			missed = append(missed, trial.Verdict.String())
+			fmt.Printf("%6.1f s  %-34s proved nothing, again: %v\n", time.Since(run.began).Seconds(), s.Name, trial.Verdict)
+			continue
+		}
+		conclude(t, trial, err)
+		return trial
+	}
+}
+
+// conclude makes the trial's verdict the test's. err is the harness's own: the
+// verdict shows it too, unless the history was no more to be written.
+func conclude(t *testing.T, trial report.Trial, err error) {
+	t.Helper()
 	run.mu.Lock()
 	run.trials = append(run.trials, trial)
 	run.mu.Unlock()
 	switch {
-	case err != nil: // the verdict says no more
+	case !fine(trial):
+		var b strings.Builder
+		if ferr := trial.Failure(&b); ferr != nil {
+			t.Error(ferr)
+		}
+		t.Error(b.String())
+		if err != nil {
+			t.Error(err)
+		}
+	case err != nil:
 		t.Errorf("the trial could not be carried out: %v", err)
-	case trial.Verdict.State != check.Pass:
-		t.Errorf("%v\nhistory: %s\nrun it again: %s", trial.Verdict, report.HistoryPath(dir), s.Again)
 	}
-	return trial
+}
+
+// fine: the trial passed, or met nothing but known bugs.
+func fine(trial report.Trial) bool {
+	return trial.Verdict.State == check.Pass || trial.Verdict.State == check.Known
 }
 
 // trialDir is a folder of its own for each carrying-out, also with -count.

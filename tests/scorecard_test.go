@@ -25,9 +25,6 @@ import (
 	"github.com/killpoint/killpoint/workload"
 )
 
-// attempts bounds how often a trial is carried out whose instant was missed.
-const attempts = 3
-
 // plantedTrials are the rows of the score card: each bug, in a restart that
 // lets it do its harm, and the fixture as it is in the same restarts. The stops
 // come first, because they take longest.
@@ -85,7 +82,7 @@ func killUnderLoad() scenario.Scenario {
 	return scenario.Scenario{
 		Name:       "kill",
 		Fault:      fault.Kill(),
-		Load:       &workload.Load{Actors: 2, Clients: 2},
+		Parts:      []scenario.Part{scenario.UnderLoad(workload.Load{Actors: 2, Clients: 2})},
 		Invariants: scored(),
 	}
 }
@@ -95,7 +92,7 @@ func killUnderLoad() scenario.Scenario {
 func killUnderRetries() scenario.Scenario {
 	s := killUnderLoad()
 	s.Name = "kill, impatient clients"
-	s.Load = &workload.Load{Actors: 2, Clients: 3, Timeout: 20 * time.Millisecond, Retry: true}
+	s.Parts = []scenario.Part{scenario.UnderLoad(workload.Load{Actors: 2, Clients: 3, Timeout: 20 * time.Millisecond, Retry: true})}
 	return s
 }
 
@@ -129,7 +126,8 @@ func lifeInvariants() []check.Invariant {
 func (p plantedTrial) scenario() scenario.Scenario {
 	s := p.restart()
 	s.Engine = engines()[0]
-	s.Again = fmt.Sprintf("KILLPOINT_ENGINES=%s go test ./tests -count=1 -v -run 'TestScorecard/trials/%s'", s.Engine, p.name())
+	s.Seed = run.seed
+	s.Again = fmt.Sprintf("KILLPOINT_SEED=%d KILLPOINT_ENGINES=%s go test ./tests -count=1 -v -run 'TestScorecard/trials/%s'", s.Seed, s.Engine, p.name())
 	s.Name = fmt.Sprintf("scorecard/%s/%s/%s", s.Engine, p.name(), s.Name)
 	s.Reconnect, s.Heartbeat = "fast", "sqlite"
 	s.RuntimeEnv = map[string]string{"KILLPOINT_FIXTURE_BUG": p.bug}
@@ -206,17 +204,29 @@ func struck(h *history.History, bug string) bool {
 
 func (p plantedTrial) judge(t *testing.T, s scenario.Scenario, trial report.Trial) {
 	t.Helper()
-	where := fmt.Sprintf("history: %s\nrun it again: %s", report.HistoryPath(trial.Dir), s.Again)
 	if p.bug == "" {
-		run.mu.Lock()
-		run.trials = append(run.trials, trial)
-		run.mu.Unlock()
-		assert.Equal(t, check.Pass, trial.Verdict.State, "an invariant fails without a bug: %v\n%s", trial.Verdict, where)
+		conclude(t, trial, nil)
 		return
 	}
 	f := finding(trial, p.meant)
+	where := fmt.Sprintf("history: %s\nrun it again: %s", report.HistoryPath(trial.Dir), s.Again)
 	assert.Equal(t, check.Fail, f.State, "the bug survived: it did its harm, and %s says: %s\n%s", p.meant, f.Summary, where)
 	assert.NotEmpty(t, f.Witness, "%s has no witness for: %s", p.meant, f.Summary)
+	p.readFailure(t, trial)
+}
+
+// readFailure reads what a failing trial says, on the real thing: who reads it
+// at night has nothing else.
+func (p plantedTrial) readFailure(t *testing.T, trial report.Trial) {
+	t.Helper()
+	var b strings.Builder
+	require.NoError(t, trial.Failure(&b))
+	text := b.String()
+	first, _, _ := strings.Cut(text, "\n")
+	assert.Regexp(t, `^fail: [a-z-]+: .+, at event \d+$`, first, "what was lost, by whom, at which event")
+	for _, part := range []string{"\n  plan ", "strike the engine", "\n  >", "\n  witness ", "\n  logs ", "engine#1, ", "engine#2, ", "runtime#1, ", "\n  run it again", trial.Again} {
+		assert.Contains(t, text, part)
+	}
 }
 
 func finding(trial report.Trial, invariant string) check.Finding {

@@ -53,12 +53,14 @@ type Row struct {
 	AnsweredAt time.Duration
 }
 
-// Outage is the sweep after one fault, on the engine, and what it adds up to.
+// Outage is the sweep after the faults on the engine, and what it adds up to.
 type Outage struct {
-	// Fault is what was done; instants follow, on the history's clock.
-	Fault   history.Fault
-	FaultT  clock.Mono // the fault begins
-	LandedT clock.Mono // its effect was confirmed; 0 if it was not
+	// Strikes are all faults on the engine, in order: mostly one.
+	Strikes []Strike
+	// Fault is the first of them; instants follow, on the history's clock.
+	Fault  history.Fault
+	FaultT clock.Mono // it begins
+	// The rest is of the last time the engine left and came back.
 	Exit    history.Exit
 	ExitT   clock.Mono // the incarnation is dead
 	StartT  clock.Mono // the next incarnation is asked for
@@ -77,6 +79,16 @@ type Outage struct {
 	Backoff time.Duration
 	// Noise is the host's part between the fault and Last.
 	Noise Noise
+}
+
+// Strike is one fault on the engine.
+type Strike struct {
+	Fault   history.Fault
+	T       clock.Mono // it begins
+	LandedT clock.Mono // its effect was confirmed; 0 if it was not
+	// Exit is that of the incarnation struck, at ExitT; 0 if it never left.
+	Exit  history.Exit
+	ExitT clock.Mono
 }
 
 // Noise is the host's part in a time: the worst lateness of a timer, and the
@@ -128,13 +140,10 @@ func since(t, u clock.Mono) time.Duration {
 	return t.Sub(u)
 }
 
-// Reasons for which no outage can be read.
-var (
-	ErrNoOutage = errors.New("the history has no outage to read")
-	ErrSeveral  = errors.New("the history has several faults on the engine, and a sweep is read after one only")
-)
+// ErrNoOutage is the reason for which no outage can be read.
+var ErrNoOutage = errors.New("the history has no outage to read")
 
-// Read finds the outage in a history: the fault on the engine, its recovery
+// Read finds the outage in a history: the faults on the engine, its recovery
 // and the sweep that follows. Faults on others are not its matter.
 func Read(h *history.History) (*Outage, error) {
 	o := &Outage{}
@@ -151,25 +160,20 @@ func Read(h *history.History) (*Outage, error) {
 // engine is the role of the engine, in bodies and in a fault's target.
 const engine = "engine"
 
-// landmarks takes the fault on the engine and what follows it.
+// landmarks takes the faults on the engine and its last return.
 func (o *Outage) landmarks(events []history.Event) error {
+	var exit history.Event // the last one
 	for _, e := range events {
 		switch b := e.Body.(type) {
 		case *history.Fault:
-			if !strings.HasPrefix(b.Target, engine+"#") {
-				continue
-			}
-			if o.FaultT != 0 && b.Phase == history.FaultBegun {
-				return fmt.Errorf("%w: %s of %s, then %s of %s", ErrSeveral, o.Fault.Kind, o.Fault.Target, b.Kind, b.Target)
-			}
-			o.fault(e.T, b)
+			o.strike(e.T, b)
 		case *history.Exit:
-			if o.FaultT != 0 && o.ExitT == 0 && b.Role == engine {
-				o.ExitT, o.Exit = e.T, *b
+			if b.Role == engine && o.struck(e.T, b) {
+				exit = e
 			}
 		case *history.Container:
-			if o.ExitT != 0 && o.StartT == 0 && b.Role == engine && b.What == history.ContainerStarting {
-				o.StartT = e.T
+			if body, ok := exit.Body.(*history.Exit); ok && b.Role == engine && b.What == history.ContainerStarting {
+				o.ExitT, o.Exit, o.StartT, o.Healthy = exit.T, *body, e.T, 0
 			}
 		case *history.Health:
 			if o.StartT != 0 && o.Healthy == 0 && b.What == "ok" {
@@ -177,10 +181,18 @@ func (o *Outage) landmarks(events []history.Event) error {
 			}
 		}
 	}
+	return o.whole(exit.T)
+}
+
+// whole reports what the history lacks of an outage.
+func (o *Outage) whole(exit clock.Mono) error {
+	if len(o.Strikes) > 0 {
+		o.FaultT, o.Fault = o.Strikes[0].T, o.Strikes[0].Fault
+	}
 	for _, m := range []struct {
 		name string
 		t    clock.Mono
-	}{{"a fault", o.FaultT}, {"the engine's exit", o.ExitT}, {"the engine's next start", o.StartT}, {"a healthy engine after it", o.Healthy}} {
+	}{{"a fault", o.FaultT}, {"the engine's exit", exit}, {"the engine's next start", o.StartT}, {"a healthy engine after it", o.Healthy}} {
 		if m.t == 0 {
 			return fmt.Errorf("%w: it lacks %s", ErrNoOutage, m.name)
 		}
@@ -188,13 +200,33 @@ func (o *Outage) landmarks(events []history.Event) error {
 	return nil
 }
 
-func (o *Outage) fault(t clock.Mono, f *history.Fault) {
+func (o *Outage) strike(t clock.Mono, f *history.Fault) {
+	if !strings.HasPrefix(f.Target, engine+"#") {
+		return
+	}
 	switch f.Phase {
 	case history.FaultBegun:
-		o.FaultT, o.Fault = t, *f
+		o.Strikes = append(o.Strikes, Strike{Fault: *f, T: t})
 	case history.FaultLanded:
-		o.LandedT = t
+		for i := range o.Strikes {
+			if s := &o.Strikes[i]; s.LandedT == 0 && s.Fault.Target == f.Target && s.Fault.Kind == f.Kind {
+				s.LandedT = t
+				return
+			}
+		}
 	}
+}
+
+// struck gives the exit to the strikes before it that have none, and reports
+// whether there was one.
+func (o *Outage) struck(t clock.Mono, exit *history.Exit) bool {
+	found := false
+	for i := range o.Strikes {
+		if s := &o.Strikes[i]; s.ExitT == 0 {
+			s.Exit, s.ExitT, found = *exit, t, true
+		}
+	}
+	return found
 }
 
 type probeOp struct {

@@ -68,12 +68,22 @@ func TestAProbeWithoutAnEndIsCutOff(t *testing.T) {
 	assert.Negative(t, o.Rows[0].Took)
 }
 
-// Of several faults each would have its own sweep; reading the probes of one
-// against the landmarks of another would give times that nobody saw.
-func TestSeveralFaultsOnTheEngineAreRefused(t *testing.T) {
-	b := (&ht.Builder{}).Restart(0, 1, 2, 3).Restart(5000, 5001, 5002, 5003)
-	_, err := window.Read(b.End(9000))
-	require.ErrorIs(t, err, window.ErrSeveral)
+// Of several faults the window begins with the first, and the delays count
+// from the last recovery: what was asked between them is no probe of the sweep.
+func TestSeveralFaultsOnTheEngine(t *testing.T) {
+	b := (&ht.Builder{}).Restart(0, 1, 2, 3)
+	b.Op(10, 20, ht.Probe("a", 0), ht.OK("a", 1))
+	b.Restart(5000, 5001, 5002, 5003)
+	b.Op(5003, 5013, ht.Probe("b", 0), ht.OK("b", 1))
+	o, err := window.Read(b.End(9000))
+	require.NoError(t, err)
+	require.Len(t, o.Strikes, 2)
+	assert.NotEqual(t, o.Strikes[0].ExitT, o.Strikes[1].ExitT, "each has the exit that it caused")
+	assert.Equal(t, o.Strikes[1].ExitT, o.ExitT)
+	require.Len(t, o.Rows, 1)
+	assert.Equal(t, "b", o.Rows[0].Actor)
+	assert.Equal(t, 10*time.Millisecond, o.HealthGap())
+	assert.Equal(t, 5013*time.Millisecond, o.Window())
 }
 
 func TestWhatIsNotTheEnginesIsNoLandmark(t *testing.T) {
@@ -90,7 +100,7 @@ func TestWhatIsNotTheEnginesIsNoLandmark(t *testing.T) {
 	assert.Equal(t, 10*time.Millisecond, o.ExitT.Sub(o.FaultT))
 	assert.Equal(t, 100*time.Millisecond, o.StartT.Sub(o.FaultT))
 	assert.Equal(t, 160*time.Millisecond, o.Healthy.Sub(o.FaultT))
-	assert.Equal(t, o.ExitT, o.LandedT)
+	assert.Equal(t, o.ExitT, o.Strikes[0].LandedT)
 }
 
 // Events are written down in another order than they happened: what counts is

@@ -26,9 +26,15 @@ const (
 	Health = "health"
 )
 
+// Creator makes actors: a [rivet.Client], or a cell, which knows how an engine
+// that was just started may refuse.
+type Creator interface {
+	GetOrCreateActor(ctx context.Context, namespace string, r rivet.ActorRequest) (a rivet.Actor, created bool, err error)
+}
+
 // Counter drives counter actors in one namespace.
 type Counter struct {
-	API       *rivet.Client
+	API       Creator
 	Gateway   *probe.Gateway
 	Namespace string
 	Pool      string
@@ -41,16 +47,16 @@ type Counter struct {
 // only wait for each other.
 const warmers = 4
 
-// Warm makes n actors and has each tick once, so that all of them run and
-// have something to lose. It fails if one does not: there is nothing to test
-// with an actor that was not well before the fault.
-func (c *Counter) Warm(ctx context.Context, n int) ([]probe.Target, error) {
-	targets := make([]probe.Target, n)
+// Warm makes an actor for each key and has it tick once, so that all of them
+// run and have something to lose. It fails if one does not: there is nothing to
+// test with an actor that was not well before the fault.
+func (c *Counter) Warm(ctx context.Context, keys ...string) ([]probe.Target, error) {
+	targets := make([]probe.Target, len(keys))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(warmers)
-	for i := range n {
+	for i, key := range keys {
 		g.Go(func() error {
-			target, err := c.warm(ctx, fmt.Sprintf("counter-%02d", i))
+			target, err := c.warm(ctx, key)
 			targets[i] = target
 			return err
 		})
@@ -58,15 +64,32 @@ func (c *Counter) Warm(ctx context.Context, n int) ([]probe.Target, error) {
 	return targets, g.Wait()
 }
 
-func (c *Counter) warm(ctx context.Context, key string) (probe.Target, error) {
+// Keys are n keys that begin with prefix.
+func Keys(prefix string, n int) []string {
+	keys := make([]string, n)
+	for i := range keys {
+		keys[i] = fmt.Sprintf("%s-%02d", prefix, i)
+	}
+	return keys
+}
+
+// Create makes an actor, or finds it. It does not wait for it to run.
+func (c *Counter) Create(ctx context.Context, key string) (probe.Target, error) {
 	actor, _, err := c.API.GetOrCreateActor(ctx, c.Namespace, rivet.ActorRequest{Name: ActorName, Key: key, Pool: c.Pool})
 	if err != nil {
 		return probe.Target{}, fmt.Errorf("create actor %s: %w", key, err)
 	}
-	target := probe.Target{Actor: actor.ID, Key: key}
+	return probe.Target{Actor: actor.ID, Key: key}, nil
+}
+
+func (c *Counter) warm(ctx context.Context, key string) (probe.Target, error) {
+	target, err := c.Create(ctx, key)
+	if err != nil {
+		return target, err
+	}
 	if ret := c.Tick(ctx, target); ret.Outcome != history.OK {
 		return target, fmt.Errorf("warm actor %s (%s): its first tick ended %s, cause %q, status %d %s: %s",
-			key, actor.ID, ret.Outcome, ret.Cause, ret.Status, ret.Code, ret.Detail)
+			key, target.Actor, ret.Outcome, ret.Cause, ret.Status, ret.Code, ret.Detail)
 	}
 	return target, nil
 }

@@ -118,7 +118,7 @@ func ledgers(h *history.History) map[string]*history.Return {
 // A tick's operation id is the one that its actor's ledger holds.
 func TestWarmThenReadBack(t *testing.T) {
 	h := with(t, &engine{}, func(c *workload.Counter) {
-		targets, err := c.Warm(t.Context(), 6)
+		targets, err := c.Warm(t.Context(), workload.Keys("counter", 6)...)
 		require.NoError(t, err)
 		require.Len(t, targets, 6)
 		assert.Equal(t, probe.Target{Actor: "id-counter-05", Key: "counter-05"}, targets[5], "in order, whoever was warm first")
@@ -141,7 +141,7 @@ func TestWarmThenReadBack(t *testing.T) {
 
 func TestAnActorThatIsNotWellCannotBeWarmed(t *testing.T) {
 	with(t, &engine{broken: "id-counter-01", code: "internal_error"}, func(c *workload.Counter) {
-		_, err := c.Warm(t.Context(), 2)
+		_, err := c.Warm(t.Context(), workload.Keys("counter", 2)...)
 		require.ErrorContains(t, err, "warm actor counter-01 (id-counter-01): its first tick ended info, cause \"status\", status 500 user.internal_error")
 	})
 }

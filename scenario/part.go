@@ -1,0 +1,143 @@
+package scenario
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/killpoint/killpoint/check"
+	"github.com/killpoint/killpoint/containers"
+	"github.com/killpoint/killpoint/history"
+	"github.com/killpoint/killpoint/internal/clock"
+	"github.com/killpoint/killpoint/probe"
+	"github.com/killpoint/killpoint/workload"
+)
+
+// Part is something that goes on in a trial beside the sweep, on actors of its
+// own. The value says what; [Part.Begin] makes a course of it, so that one
+// value can serve many trials.
+type Part interface {
+	// String is how plans and settings call it.
+	String() string
+	// Actors are the keys of the actors that are warmed for it, and how many
+	// more it makes itself: the pool has room for both.
+	Actors() (warm []string, more int)
+	// Begin sets it going.
+	// Postcondition without an error: the fault may strike.
+	Begin(ctx context.Context, s *Stage) (Course, error)
+	// Invariants that judge it.
+	Invariants() []check.Invariant
+}
+
+// Course is a part that was begun. Either function may be nil.
+type Course struct {
+	// Recovered is called with the last first good /health, beside the sweep.
+	Recovered func(ctx context.Context, healthy clock.Mono) error
+	// End is called once, after the sweep or where the trial failed. It has a
+	// bound of its own, and returns with nothing of the part left at work.
+	End func(ctx context.Context) error
+}
+
+// Stage is what a part has to work with.
+type Stage struct {
+	Cell    *containers.Cell
+	Counter *workload.Counter
+	History *history.Writer
+	// Actors are the part's, in the order of its keys.
+	Actors []probe.Target
+	// Sweep is the scenario's, for its timeout and bound.
+	Sweep probe.Sweep
+
+	made *[]probe.Target
+}
+
+// ReadBack has the ledger of an actor that the part made read at the end.
+func (s *Stage) ReadBack(t probe.Target) { *s.made = append(*s.made, t) }
+
+// Expect watches for an event from now on. The function that it returns waits
+// for it, for at most d; what names it where it does not come.
+func (s *Stage) Expect(match func(history.Event) bool) (wait func(ctx context.Context, d time.Duration, what string) error) {
+	seen := make(chan struct{}, 1)
+	s.History.Subscribe(func(e history.Event) {
+		if match(e) {
+			select {
+			case seen <- struct{}{}:
+			default:
+			}
+		}
+	})
+	return func(ctx context.Context, d time.Duration, what string) error {
+		ctx, cancel := bounded(ctx, d, what)
+		defer cancel()
+		select {
+		case <-seen:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// AskAll asks each of the actors as the sweep's probe at a delay of 0 does, and
+// goes on asking until it answers, so that it has a row in the sweep's table.
+func (s *Stage) AskAll(ctx context.Context, healthy clock.Mono, actors []probe.Target, ask probe.Request) error {
+	sweep := probe.Sweep{Delays: make([]time.Duration, len(actors)), Timeout: s.Sweep.Timeout, Bound: s.Sweep.Bound}
+	return sweep.Run(ctx, s.Counter.Gateway, healthy, actors, ask)
+}
+
+// At reports whether the event is of the actor's reaching the breakpoint.
+func At(e history.Event, actor, breakpoint string) bool {
+	b, ok := e.Body.(*history.Breakpoint)
+	return ok && b.Actor == actor && b.Name == breakpoint && b.What == "reached"
+}
+
+// UnderLoad has clients work on actors of their own from before the fault until
+// after the sweep.
+func UnderLoad(l workload.Load) Part { return underLoad{l} }
+
+type underLoad struct{ workload.Load }
+
+func (u underLoad) String() string { return "load: " + u.Load.String() }
+
+func (u underLoad) Actors() ([]string, int) {
+	return workload.Keys("load", u.ActorCount()), 0
+}
+
+func (u underLoad) Begin(ctx context.Context, s *Stage) (Course, error) {
+	stop := s.Counter.Start(ctx, u.Load, s.Actors)
+	return Course{End: func(context.Context) error { stop(); return nil }}, nil
+}
+
+func (underLoad) Invariants() []check.Invariant { return nil }
+
+// CommitHeld has one actor open a transaction, write, and stop before its
+// COMMIT; there the fault strikes, and the actor goes on half a second later.
+func CommitHeld() Part { return commitHeld{} }
+
+type commitHeld struct{}
+
+func (commitHeld) String() string { return "transaction held before its COMMIT" }
+
+func (commitHeld) Actors() ([]string, int) { return []string{"commit"}, 0 }
+
+func (commitHeld) Invariants() []check.Invariant {
+	return []check.Invariant{check.CommitHeld(workload.CommitClient)}
+}
+
+// Begin returns when the actor says that it holds.
+func (commitHeld) Begin(ctx context.Context, s *Stage) (Course, error) {
+	writer := s.Actors[0]
+	held := s.Expect(func(e history.Event) bool { return At(e, writer.Actor, "before-commit") })
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		s.Counter.Commit(ctx, writer)
+	}()
+	// What the caller of the transaction is told takes no longer than its own
+	// patience.
+	course := Course{End: func(context.Context) error { <-over; return nil }}
+	if err := held(ctx, holdBound, "the transaction to be held before its COMMIT"); err != nil {
+		return course, fmt.Errorf("%w; what became of it is in the history", err)
+	}
+	return course, nil
+}
