@@ -4,6 +4,7 @@
 #: RUN     regular expression of the scenarios that itest runs
 #: OUT     a new folder for the run (out/TIME)
 #: SEED    which actor is probed at which delay: a number, to run a trial again (random)
+#: TRIALS  how often known-bugs carries each of them out (5)
 #: CELLS   how many cells run side by side (3): their trials mostly wait
 
 comma   := ,
@@ -13,6 +14,7 @@ RUN     ?= .
 OUT     ?= $(STAMP)
 SEED    ?=
 CELLS   ?= 3
+TRIALS  ?= 5
 FUZZ    ?= 10s
 BENCH   ?= .
 
@@ -28,10 +30,10 @@ with_binary = images=$$($(make_images) -binary) && eval "$$images" &&
 with_out = mkdir -p '$(OUT)$(1)' && out=$$(CDPATH= cd '$(OUT)$(1)' && pwd) && KILLPOINT_SEED='$(SEED)' KILLPOINT_OUT="$$out"
 unit_packages = $$(go list ./... | grep -v '/tests$$')
 
-.PHONY: help setup images itest scorecard unit test bench fuzz lint clean
+.PHONY: help setup images itest scorecard known-bugs unit test bench fuzz lint clean
 
 help: ## list the targets (this is the default)
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
 	@printf '\nsettings, as in make itest ENGINE=2.3.5 RUN=Idle:\n'
 	@sed -n 's/^#: /  /p' Makefile
 
@@ -43,10 +45,13 @@ images: setup ## make the images of a run and print the settings that name them
 	@$(make_images)
 
 itest: setup ## run the scenarios on the real engine
-	@$(with_images) $(call with_out,) go test -count=1 -timeout 10m -parallel '$(CELLS)' -v -skip '^TestScorecard$$' -run '$(RUN)' ./tests
+	@$(with_images) $(call with_out,) go test -count=1 -timeout 20m -parallel '$(CELLS)' -v -skip '^TestScorecard$$' -run '$(RUN)' ./tests
 
 scorecard: setup ## plant each bug in the fixture and show which invariant catches it
 	@$(with_images) $(call with_out,-scorecard) go test -count=1 -timeout 5m -parallel '$(CELLS)' -v -run '^TestScorecard$$' ./tests
+
+known-bugs: setup ## reproduce every known bug of the engine, by name, and print their rates
+	@$(with_images) $(call with_out,-known-bugs) KILLPOINT_KNOWN_BUGS=all go test -count='$(TRIALS)' -timeout 100m -parallel '$(CELLS)' -v -run '^TestKnownBugs$$' ./tests
 
 unit: setup ## run all other tests, with the race detector
 	@$(with_binary) go test -race -timeout 10m $(unit_packages)

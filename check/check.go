@@ -53,7 +53,7 @@ type Verdict struct {
 // others. A history that is not complete is judged too:
 // a failure in it stands, a pass does not.
 func Judge(h *history.History, known []KnownBug, invariants ...Invariant) Verdict {
-	v := Verdict{State: Pass}
+	v, h := Verdict{State: Pass}, addressed(h)
 	for _, inv := range append([]Invariant{complete()}, invariants...) {
 		f := judge(h, known, inv)
 		v.Findings = append(v.Findings, f)

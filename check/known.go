@@ -28,33 +28,30 @@ type KnownBug struct {
 // sees reports whether a failure of the invariant may be this bug's.
 func (b KnownBug) sees(invariant string) bool { return slices.Contains(b.Sees, invariant) }
 
-// judge is the invariant's finding. A failure counts as known only if all of
-// it is: with the actors that a known bug marked left out, the invariant does
-// not fail any more.
+// judge is the invariant's finding. What is wrong counts as known only if all
+// of it is: with the actors that a known bug marked left out, the invariant does
+// not fail any more. One that could not be decided, as on a busy host, is known
+// if it holds without them: a mark does not come of noise.
 func judge(h *history.History, known []KnownBug, inv Invariant) Finding {
 	f := inv.Check(h)
 	f.Invariant = inv.Name
-	if f.State != Fail {
+	if f.State == Pass {
 		return f
 	}
-	var names []string
-	marked := map[string][]uint64{}
-	for _, b := range known {
-		if !b.sees(inv.Name) {
-			continue
-		}
-		if m := b.Mark(h); len(m) > 0 {
-			names = append(names, b.Name)
-			maps.Copy(marked, m)
-		}
-	}
+	names, marked := marks(h, known, f)
 	if len(marked) == 0 {
 		return f
 	}
+	others := without(h, marked)
+	rest := inv.Check(others)
+	rest.Invariant = inv.Name
 	_, whole := marked[""]
-	if rest := inv.Check(without(h, marked)); rest.State == Fail && !whole {
-		rest.Invariant = inv.Name
+	switch {
+	case whole && f.State == Fail, rest.State == Pass, f.State == Fail && rest.State == Inconclusive, nobody(others):
+	case rest.State == Fail:
 		return rest
+	default:
+		return f
 	}
 	f.State, f.Bugs = Known, names
 	f.Summary = fmt.Sprintf("%s (%s)", strings.Join(names, ", "), f.Summary)
@@ -64,6 +61,32 @@ func judge(h *history.History, known []KnownBug, inv Invariant) Finding {
 	slices.Sort(f.Witness)
 	f.Witness = slices.Compact(f.Witness)
 	return f
+}
+
+// nobody: no actor was asked for anything.
+func nobody(h *history.History) bool {
+	return !slices.ContainsFunc(h.Events, func(e history.Event) bool {
+		b, ok := e.Body.(*history.Invoke)
+		return ok && b.Actor != ""
+	})
+}
+
+// marks are the names of the bugs that may account for the finding and that
+// left their mark, and the actors that they struck. A failure must be one that
+// the bug is known to cause; that nothing could be decided may come of any, such
+// as of an actor that cannot be reached to read its ledger.
+func marks(h *history.History, known []KnownBug, f Finding) (names []string, marked map[string][]uint64) {
+	marked = map[string][]uint64{}
+	for _, b := range known {
+		if f.State == Fail && !b.sees(f.Invariant) {
+			continue
+		}
+		if m := b.Mark(h); len(m) > 0 {
+			names = append(names, b.Name)
+			maps.Copy(marked, m)
+		}
+	}
+	return names, marked
 }
 
 // without is the history as if nobody had talked to the actors, nor they to

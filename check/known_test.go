@@ -63,6 +63,37 @@ func TestAFailureIsKnownOnlyIfAllOfItIs(t *testing.T) {
 	}
 }
 
+// What could not be decided is known where a bug struck, if it holds of the
+// others, or if there are none.
+func TestWhatCouldNotBeDecidedOfStruckActorsIsKnown(t *testing.T) {
+	unread := check.Invariant{Name: "read", Check: func(h *history.History) check.Finding {
+		f := check.Finding{State: check.Inconclusive, Summary: "nothing was read"}
+		for _, e := range h.Events {
+			switch b := e.Body.(type) {
+			case *history.Invoke:
+				if b.Actor == "a" {
+					return check.Finding{State: check.Inconclusive, Summary: "a was not read"}
+				}
+				f.State = check.Pass
+			}
+		}
+		return f
+	}}
+	only := restarted().Op(100, 1100, ht.Probe("a", 0), history.Return{Outcome: history.Fail}).End(60_000)
+	for name, c := range map[string]struct {
+		h     *history.History
+		known []check.KnownBug
+		want  check.State
+	}{
+		"no mark":            {silent("a"), nil, check.Inconclusive},
+		"holds of others":    {silent("a"), []check.KnownBug{marks("k", "a")}, check.Known},
+		"there are no other": {only, []check.KnownBug{marks("k", "a")}, check.Known},
+		"another is marked":  {silent("a"), []check.KnownBug{marks("k", "well")}, check.Inconclusive},
+	} {
+		assert.Equal(t, c.want, check.Judge(c.h, c.known, unread).State, name)
+	}
+}
+
 func TestAFailureBesideAKnownOneStands(t *testing.T) {
 	lost := check.Invariant{Name: "other", Check: func(*history.History) check.Finding { return check.Finding{State: check.Fail} }}
 	v := check.Judge(silent("a"), []check.KnownBug{marks("k", "a")}, check.AnswersWithin(bound), lost)

@@ -68,8 +68,9 @@ func AnswersWithin(bound time.Duration) Invariant {
 		if len(o.Rows) == 0 {
 			return undecided("no probe was sent")
 		}
-		worst := passed("%d actors answered again within %v", len(o.Rows), bound)
-		for _, row := range o.Rows {
+		rows := slices.Concat(o.Rows, o.Beside)
+		worst := passed("%d actors answered again within %v", len(rows), bound)
+		for _, row := range rows {
 			f := answersWithin(h, o, row, bound)
 			if f.State == Fail {
 				return f

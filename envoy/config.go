@@ -57,8 +57,45 @@ type Config struct {
 	// client, rather than guard.actor_stopped_while_waiting, on which it tries
 	// again.
 	NoRetryHint bool
+	// AckEvery is how often the commands taken are acknowledged. The engine
+	// sends again after a reconnect what was not. 0: every five minutes, as
+	// Rivet's client; [AckAtOnce]: each command when it is taken.
+	AckEvery time.Duration
+	// Lost is what becomes of actors when the connection stays away for longer
+	// than the engine's lost threshold. Empty: [LostStop].
+	Lost LostPolicy
 
 	times timing // zero: defaults
+}
+
+// AckAtOnce is the [Config.AckEvery] of a runtime that acknowledges each command
+// when it is taken.
+const AckAtOnce time.Duration = -1
+
+// LostPolicy says what becomes of actors, and of starts under way, when the
+// connection stays away for longer than the lost threshold of the engine.
+type LostPolicy string
+
+// The policies.
+const (
+	// LostStop stops them; their Stopped, with an error, is sent after the next
+	// Init.
+	LostStop LostPolicy = "stop"
+	// LostDrop stops them and forgets them at once: what the engine has not been
+	// told by then it is never told (RivetKit 2.3.11; actor generations are
+	// cleared with their events when envoy-client's lost timeout fires).
+	LostDrop LostPolicy = "drop"
+	// LostKeep lets them live on, however long the outage.
+	LostKeep LostPolicy = "keep"
+)
+
+// ParseLostPolicy reads stop, drop or keep.
+func ParseLostPolicy(s string) (LostPolicy, error) {
+	switch p := LostPolicy(s); p {
+	case LostStop, LostDrop, LostKeep:
+		return p, nil
+	}
+	return "", fmt.Errorf("lost policy %.40q: use stop, drop or keep", s)
 }
 
 // timing are the durations that tests make shorter.
@@ -104,6 +141,15 @@ func (c *Config) check() error {
 	if c.Protocol != wire.V6 && c.Protocol != wire.V8 {
 		return fmt.Errorf("configure the runtime: protocol %v is not spoken here: use %v or %v", c.Protocol, wire.V6, wire.V8)
 	}
+	if c.AckEvery < 0 && c.AckEvery != AckAtOnce {
+		return fmt.Errorf("configure the runtime: AckEvery is %v: use a duration above zero, 0 or AckAtOnce", c.AckEvery)
+	}
+	if c.Lost == "" {
+		c.Lost = LostStop
+	}
+	if _, err := ParseLostPolicy(string(c.Lost)); err != nil {
+		return fmt.Errorf("configure the runtime: %w", err)
+	}
 	c.defaults()
 	return nil
 }
@@ -123,6 +169,9 @@ func (c *Config) defaults() {
 	}
 	if c.times == (timing{}) {
 		c.times = defaultTiming
+	}
+	if c.AckEvery > 0 {
+		c.times.ack = c.AckEvery
 	}
 }
 

@@ -99,6 +99,18 @@ func (l *link) cut(cause error) {
 	l.ws.Close() //nolint:errcheck // the reader sees the end
 }
 
+// CutConnection ends the connection from this side, without a close frame; the
+// reconnect policy takes over. It reports whether there was one.
+func (r *Runtime) CutConnection() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.conn.link == nil {
+		return false
+	}
+	r.conn.link.cut(errCut)
+	return true
+}
+
 // connect has the goroutine run that dials, reads and dials again. It does
 // nothing where it runs already.
 func (r *Runtime) connect() error {
@@ -241,11 +253,11 @@ func isEviction(end error) bool {
 }
 
 // startLostTimer begins to count the time without a connection, if that is
-// not counted already.
+// not counted already and matters.
 func (r *Runtime) startLostTimer() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.conn.lost != nil {
+	if r.conn.lost != nil || r.cfg.Lost == LostKeep {
 		return
 	}
 	threshold := r.conn.lostThreshold
@@ -267,6 +279,17 @@ func (r *Runtime) stopLostTimer() {
 	}
 }
 
+// dropLive has the engine hear nothing more, after the next Init, of the
+// generations that live now. They take no more requests.
+func (r *Runtime) dropLive() {
+	for _, a := range r.actors {
+		for _, g := range a.live {
+			g.stopping, g.dropped = true, true
+			r.events.forget(generationID{g.ID, g.Generation})
+		}
+	}
+}
+
 // loseAfter stops every actor if there is no connection for so long.
 func (r *Runtime) loseAfter(ctx context.Context, threshold time.Duration) {
 	timer := time.NewTimer(threshold)
@@ -283,6 +306,9 @@ func (r *Runtime) loseAfter(ctx context.Context, threshold time.Duration) {
 	}
 	r.stopLostTimer()
 	r.conn.giveUp(fmt.Errorf("there was no connection for %v, the lost threshold", threshold))
+	if r.cfg.Lost == LostDrop {
+		r.dropLive()
+	}
 	r.mu.Unlock()
 	r.stopAll(wire.StopLost)
 }

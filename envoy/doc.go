@@ -19,7 +19,8 @@
 //
 // Actors survive a lost connection. If it stays away for longer than the lost
 // threshold of Init (15 s unless the engine is configured otherwise; 10 s
-// before the first Init, as in Rivet's client), every actor is stopped with
+// before the first Init, as in Rivet's client), [Config.Lost] says what becomes
+// of them: unless it is configured otherwise, every actor is stopped with
 // reason [wire.StopLost] and its Stopped, with an error, is sent after the next
 // Init. No timeout of ours ends a connection that is silent: neither does
 // Rivet's client have one.

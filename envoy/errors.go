@@ -34,6 +34,7 @@ var (
 var (
 	errEvicted  = errors.New("another process connected under the same envoy key")
 	errOverflow = errors.New("the engine does not read: the queue of messages to it is full")
+	errCut      = errors.New("the runtime cut the connection, as it was asked to")
 )
 
 // SQLError is the engine's refusal of an SQL request, which had no effect.

@@ -57,16 +57,33 @@ func (r *Runtime) event(g *generation, body wire.EventBody) error {
 }
 
 // pushEvent logs an event and sends it if there is a connection; if not, the
-// log is sent after the next Init.
+// log is sent after the next Init. A Stopped that is in no log is recorded: an
+// engine that did not get it, or did not store it, will not get it again.
 func (r *Runtime) pushEvent(g *generation, body wire.EventBody) {
+	update, isState := body.(wire.StateUpdate)
+	stopped := isState && update.Stopped != nil
+	kept, sent := r.logAndSend(g, body, stopped && r.cfg.ForgetStopped)
+	switch {
+	case !stopped || kept:
+	case sent:
+		g.record("forgotten", "sent once", nil)
+	default:
+		g.record("forgotten", "not sent", nil)
+	}
+}
+
+// logAndSend reports whether the event is in the log, and whether it was handed
+// to a connection, which may yet lose it.
+func (r *Runtime) logAndSend(g *generation, body wire.EventBody, forget bool) (kept, sent bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	id := generationID{g.ID, g.Generation}
 	e := r.events.add(id, body)
-	if update, ok := body.(wire.StateUpdate); ok && update.Stopped != nil && r.cfg.ForgetStopped {
+	kept = !g.dropped && !forget
+	if !kept {
 		r.events.forget(id)
 	}
-	r.sendLocked(wire.Events{e})
+	return kept, r.sendLocked(wire.Events{e})
 }
 
 // resendEvents sends the whole log again, as Init demands.

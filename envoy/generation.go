@@ -24,6 +24,7 @@ type generation struct {
 	// started is closed once it serves, ended once its Stopped is in the log.
 	started, ended chan struct{}
 	stopping       bool // it takes no more requests; guarded by r.mu
+	dropped        bool // its events are not kept; guarded by r.mu
 	handlers       handlerGroup
 }
 

@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -49,7 +50,9 @@ func TestRealEngine(t *testing.T) {
 			t.Run("actor", func(t *testing.T) { checkActor(t, a) })
 			t.Run("restart", func(t *testing.T) { checkRestart(t, e, a, b, c) })
 			t.Run("sleep", func(t *testing.T) { checkSleep(t, b) })
+			t.Run("alarm", func(t *testing.T) { checkAlarm(t, b) })
 			t.Run("drain", func(t *testing.T) { checkDrain(t, a) })
+			t.Run("alarm while down", func(t *testing.T) { checkAlarmWhileDown(t, b) })
 			t.Run("destroy", func(t *testing.T) { checkDestroy(t, b) })
 		})
 	}
@@ -121,11 +124,143 @@ func checkSleep(t *testing.T, c *realCell) {
 	before := c.who(t)
 	c.get(t, "sleep", 200)
 	c.rec.await(t, "stopped", before.Generation)
-	after := c.who(t)
-	assert.Greater(t, after.Generation, before.Generation)
-	c.get(t, "sleepalarm", 200)
-	c.rec.await(t, "stopped", after.Generation)
-	c.rec.await(t, "running", after.Generation+1)
+	assert.Greater(t, c.who(t).Generation, before.Generation)
+}
+
+// setAlarm has the subject set its alarm, and returns when it is due at the
+// earliest.
+func (c *realCell) setAlarm(t *testing.T, delay time.Duration) time.Time {
+	t.Helper()
+	due := time.Now().Add(delay)
+	c.get(t, fmt.Sprintf("alarm?ms=%d", delay.Milliseconds()), 200)
+	return due
+}
+
+// checkAlarm has the engine wake an actor that sleeps when its alarm is due, or
+// when it falls asleep with one overdue. A running actor is told nothing.
+func checkAlarm(t *testing.T, c *realCell) {
+	gen := c.who(t).Generation
+	due := c.setAlarm(t, 2*time.Second)
+	c.get(t, "sleep", 200)
+	c.rec.await(t, "stopped", gen)
+	c.rec.await(t, "start", gen+1)
+	t.Logf("asleep: started %v after the alarm was due", time.Since(due).Round(time.Millisecond))
+	assert.Greater(t, time.Since(due), -100*time.Millisecond, "2.3.19 is up to 30 ms early")
+	c.rec.await(t, "running", gen+1)
+
+	due = c.setAlarm(t, 500*time.Millisecond)
+	<-time.After(time.Until(due.Add(time.Second))) // nothing may happen meanwhile
+	assert.Equal(t, gen+1, c.who(t).Generation, "a running actor goes on")
+	c.get(t, "sleep", 200)
+	c.rec.await(t, "running", gen+2)
+}
+
+// checkAlarmWhileDown has the alarm of a sleeping actor fall due while the
+// engine is down: it wakes the actor when it is back. Not so soon after a
+// SIGKILL, when the leases of the killed engine must run out first: 30.0 to
+// 30.2 s (2.3.19, 2.3.5).
+func checkAlarmWhileDown(t *testing.T, c *realCell) {
+	gen := c.who(t).Generation
+	due := c.setAlarm(t, 7*time.Second)
+	c.get(t, "sleep", 200)
+	c.rec.await(t, "stopped", gen)
+	c.e.stop(t, syscall.SIGTERM)
+	assert.True(t, time.Now().Before(due), "the engine leaves before the alarm is due")
+	<-time.After(time.Until(due))
+	c.e.start(t)
+	origin := time.Now()
+	c.rec.await(t, "running", gen+1)
+	t.Logf("running %v after healthy", time.Since(origin).Round(time.Millisecond))
+}
+
+// TestRealEngineClients holds the engine against the behaviours in which
+// releases of Rivet's client differ.
+func TestRealEngineClients(t *testing.T) {
+	bin := os.Getenv("KILLPOINT_ENGINE_BIN")
+	if bin == "" {
+		t.Skip("KILLPOINT_ENGINE_BIN is not set: no real engine to test against")
+	}
+	e := startEngine(t, bin)
+	cells := map[LostPolicy]*realCell{}
+	for _, p := range []LostPolicy{LostStop, LostDrop, LostKeep} {
+		cells[p] = e.newCellOf(t, string(p), Config{Protocol: wire.V6, Reconnect: FastPolicy(0), Lost: p})
+	}
+	hasty := e.newCellOf(t, "hasty", Config{Protocol: wire.V6, Reconnect: FastPolicy(0), AckEvery: AckAtOnce})
+	t.Run("ack", func(t *testing.T) { checkAck(t, hasty, cells[LostKeep]) })
+	t.Run("lost", func(t *testing.T) { checkLost(t, e, cells) })
+}
+
+// checkAck restarts the engine: the stop that was not acknowledged is sent
+// again.
+func checkAck(t *testing.T, hasty, lazy *realCell) {
+	for _, c := range []*realCell{hasty, lazy} {
+		gen := c.who(t).Generation
+		c.get(t, "sleep", 200)
+		c.rec.await(t, "stopped", gen)
+		c.who(t)
+	}
+	hasty.e.stop(t, syscall.SIGKILL)
+	hasty.e.start(t)
+	awaitEvent(t, lazy.rec, "the stop again", wasReplayed)
+	hasty.eventually(t, hasty.actor, 60*time.Second) // by now it would have come
+	assert.False(t, slices.ContainsFunc(hasty.rec.actors(), wasReplayed), "history:\n%s", hasty.rec)
+}
+
+func wasReplayed(a history.Actor) bool {
+	return a.What == "replayed" && strings.HasPrefix(a.Reason, "stop ")
+}
+
+// checkLost keeps the engine away for longer than its lost threshold. An actor
+// that was kept answers at once. One that was stopped answers in a new
+// generation, when the leases of the killed engine have run out. Of one that was
+// dropped the engine does not know that it is gone, and goes on asking for it.
+func checkLost(t *testing.T, e *realEngine, cells map[LostPolicy]*realCell) {
+	before := map[LostPolicy]uint32{}
+	for p, c := range cells {
+		before[p] = c.who(t).Generation
+	}
+	e.stop(t, syscall.SIGKILL)
+	for _, p := range []LostPolicy{LostStop, LostDrop} {
+		cells[p].rec.await(t, "lost", before[p])
+		cells[p].rec.await(t, "stopped", before[p])
+	}
+	e.start(t)
+	origin := time.Now()
+	dropped := cells[LostDrop]
+	ctx, enough := context.WithCancel(t.Context())
+	answered := make(chan bool, 1)
+	go func() { answered <- dropped.answers(ctx) }()
+	var wg sync.WaitGroup
+	for _, p := range []LostPolicy{LostKeep, LostStop} {
+		wg.Go(func() {
+			who := cells[p].eventually(t, cells[p].actor, 60*time.Second)
+			t.Logf("%s: generation %d before, %d after, answered %v after healthy", p, before[p], who.Generation, time.Since(origin).Round(time.Millisecond))
+			assert.Equal(t, p == LostKeep, who.Generation == before[p], "%s: generation %d", p, who.Generation)
+		})
+	}
+	wg.Wait()
+	enough()
+	assert.False(t, <-answered, "nobody told the engine that the dropped actor is gone")
+	assert.Contains(t, dropped.rec.String(), "What:not-here")
+}
+
+// answers asks until ctx ends, and says whether the actor ever answered.
+func (c *realCell) answers(ctx context.Context) bool {
+	for ctx.Err() == nil {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url("request", "who"), nil)
+		if err != nil {
+			return false
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			continue
+		}
+		res.Body.Close() //nolint:errcheck // only the status counts
+		if res.StatusCode == http.StatusOK {
+			return true
+		}
+	}
+	return false
 }
 
 func checkDestroy(t *testing.T, c *realCell) {
@@ -350,11 +485,17 @@ func (e *realEngine) newCell(t *testing.T, v wire.Version, policy string) *realC
 	t.Helper()
 	p, err := ParsePolicy(policy)
 	require.NoError(t, err)
-	c := &realCell{e: e, rec: newRecording(), version: v, policy: policy}
-	c.rt, err = New(Config{
-		Protocol: v, Reconnect: p, Recorder: c.rec, ActorName: []string{"subject"},
-		New: func(h *Handle) Actor { return &subject{h: h, release: make(chan struct{}, 1)} },
-	})
+	return e.newCellOf(t, policy, Config{Protocol: v, Reconnect: p})
+}
+
+// newCellOf makes a runtime and an actor, in a pool of that name.
+func (e *realEngine) newCellOf(t *testing.T, name string, cfg Config) *realCell {
+	t.Helper()
+	c := &realCell{e: e, rec: newRecording(), version: cfg.Protocol, policy: name}
+	cfg.Recorder, cfg.ActorName = c.rec, []string{"subject"}
+	cfg.New = func(h *Handle) Actor { return &subject{h: h, release: make(chan struct{}, 1)} }
+	var err error
+	c.rt, err = New(cfg)
 	require.NoError(t, err)
 	srv := httptest.NewUnstartedServer(c.rt.Handler())
 	require.NoError(t, srv.Listener.Close())
@@ -365,11 +506,11 @@ func (e *realEngine) newCell(t *testing.T, v wire.Version, policy string) *realC
 		assert.NoError(t, c.rt.Close())
 		srv.Close()
 		if t.Failed() {
-			t.Logf("history of the runtime with policy %s:\n%s", policy, c.rec)
+			t.Logf("history of the runtime %s:\n%s", name, c.rec)
 		}
 	})
-	e.configurePool(t, policy, srv.URL)
-	c.actor = e.createActor(t, policy, policy)
+	e.configurePool(t, name, srv.URL)
+	c.actor = e.createActor(t, name, name)
 	return c
 }
 
@@ -542,8 +683,9 @@ func (s *subject) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	case "sleep":
 		reply(w, s.h.Sleep())
-	case "sleepalarm":
-		reply(w, errors.Join(s.h.SetAlarm(time.Now().Add(2*time.Second)), s.h.Sleep()))
+	case "alarm":
+		ms, err := strconv.Atoi(r.URL.Query().Get("ms"))
+		reply(w, errors.Join(err, s.h.SetAlarm(time.Now().Add(time.Duration(ms)*time.Millisecond))))
 	default:
 		s.storage(w, r, path)
 	}

@@ -85,6 +85,18 @@ func awaitEvent[B any](t *testing.T, r *recording, what string, match func(B) bo
 	}
 }
 
+// actors are the actor events recorded so far.
+func (r *recording) actors() (out []history.Actor) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range r.events {
+		if a, ok := e.Body.(history.Actor); ok {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
 func (r *recording) String() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -161,10 +162,54 @@ func TestForgetStopped(t *testing.T) {
 	c.wantRunning("b", 1)
 	c.stop("b", 1, 2, wire.StopSleepIntent)
 	c.wantStopped("b", 1, wire.StopOK)
+	assert.Equal(t, "sent once", g.rec.await(t, "forgotten", 1).Reason)
 	c.cut()
 	c = g.e.acceptInit()
 	assert.Equal(t, wire.Events{running("a", 1)}, c.next())
 	c.sync()
+}
+
+// A Stopped that falls between two connections is on none of them.
+func TestForgetStoppedWithoutAConnection(t *testing.T) {
+	release := make(chan struct{})
+	g := newRig(t, Config{ForgetStopped: true}, func(a *testActor) {
+		a.stop = func(context.Context, wire.StopReason) error { <-release; return nil }
+	})
+	c, _, _ := g.begin()
+	c.stop("a", 1, 2, wire.StopSleepIntent)
+	g.rec.await(t, "sleep", 1)
+	c.cut()
+	c = g.e.accept()
+	close(release)
+	assert.Equal(t, "not sent", g.rec.await(t, "forgotten", 1).Reason)
+	c.send(wire.Init{LostThreshold: 1000, StopThreshold: 1000, MaxResponse: 1000})
+	c.sync()
+}
+
+func TestKeptStoppedIsNotForgotten(t *testing.T) {
+	g := newRig(t, Config{}, nil)
+	c, _, s := g.begin()
+	c.stop("a", 1, 2, wire.StopSleepIntent)
+	c.wantStopped("a", 1, wire.StopOK)
+	s.wantStopping() // the generation has ended
+	assert.NotContains(t, g.whats(), "forgotten#1")
+}
+
+func TestCutConnectionReconnects(t *testing.T) {
+	g := newRig(t, Config{}, nil)
+	assert.False(t, g.r.CutConnection(), "no start came yet")
+	c, a, _ := g.begin()
+	assert.True(t, g.r.CutConnection())
+	var closed *websocket.CloseError
+	require.ErrorAs(t, receive(t, c.closed, "the end of the connection"), &closed)
+	assert.Equal(t, websocket.CloseAbnormalClosure, closed.Code, "there was no close frame")
+	end := g.rec.awaitEnvoy(t, "closed", 1)
+	assert.Equal(t, errCut.Error(), end.Error)
+	assert.Zero(t, end.Code)
+	c = g.e.acceptInit()
+	assert.Equal(t, wire.Events{running("a", 1)}, c.next())
+	g.rec.awaitEnvoy(t, "init", 2)
+	assert.NoError(t, a.life.Err())
 }
 
 func TestEvictionEndsForGood(t *testing.T) {
@@ -230,6 +275,40 @@ func TestCommandsAreAcknowledged(t *testing.T) {
 	assert.Equal(t, wire.AckCommands{Checkpoints: []wire.Checkpoint{want}}, c.next())
 }
 
+func TestCommandsAreAcknowledgedAtOnce(t *testing.T) {
+	g := newRig(t, Config{AckEvery: AckAtOnce}, nil)
+	g.startByHTTP(startOf("a", 1, 1))
+	c := g.e.acceptInit()
+	want := wire.Checkpoint{ActorID: "a", Generation: 1, Index: 1}
+	assert.ElementsMatch(t, []wire.ToEngine{
+		wire.Events{running("a", 1)}, wire.AckCommands{Checkpoints: []wire.Checkpoint{want}},
+	}, []wire.ToEngine{c.next(), c.next()}, "the start came before there was a connection")
+	c.stop("a", 1, 2, wire.StopDestroy)
+	want.Index = 2
+	stopped := running("a", 1)
+	stopped.Checkpoint.Index = 1
+	stopped.Body = wire.StateUpdate{Stopped: &wire.Stopped{Code: wire.StopOK}}
+	assert.ElementsMatch(t, []wire.ToEngine{
+		wire.Events{stopped}, wire.AckCommands{Checkpoints: []wire.Checkpoint{want}},
+	}, []wire.ToEngine{c.next(), c.next()})
+}
+
+func TestAckIntervalIsASetting(t *testing.T) {
+	g := newRig(t, Config{AckEvery: 10 * time.Millisecond}, nil)
+	c, _, _ := g.begin()
+	assert.Equal(t, wire.AckCommands{Checkpoints: []wire.Checkpoint{{ActorID: "a", Generation: 1, Index: 1}}}, c.next())
+}
+
+// What is not acknowledged is left to the interval of Rivet's client.
+func TestCommandsAreAcknowledgedLazily(t *testing.T) {
+	g := newRig(t, Config{}, nil)
+	c, _, _ := g.begin()
+	c.stop("a", 1, 2, wire.StopDestroy)
+	c.wantStopped("a", 1, wire.StopOK)
+	c.sync()
+	assert.Equal(t, 5*time.Minute, g.r.cfg.times.ack)
+}
+
 func TestLostThresholdStopsActors(t *testing.T) {
 	times := defaultTiming
 	asked := make(chan error, 1)
@@ -260,6 +339,64 @@ func TestLostThresholdStopsActors(t *testing.T) {
 	assert.Equal(t, wire.StopError, stopped.Code)
 	assert.Equal(t, "actor lost due to timeout", *stopped.Message)
 	assert.Contains(t, g.whats(), "lost#1")
+}
+
+// What the engine was not told before the lost threshold passed it never is.
+func TestLostThresholdDropsActors(t *testing.T) {
+	release := make(chan struct{})
+	g := newRig(t, Config{Lost: LostDrop, Reconnect: FastPolicy(300 * time.Millisecond)}, func(a *testActor) {
+		a.start = func(context.Context) error {
+			if a.h.ID == "slow" {
+				<-release
+			}
+			return nil
+		}
+	})
+	s := g.startByHTTP(startOf("a", 1, 1))
+	c := g.e.accept()
+	c.send(wire.Init{LostThreshold: 30, StopThreshold: 60_000, MaxResponse: 1})
+	c.wantRunning("a", 1)
+	c.start("slow", 1, 1)
+	c.sync()
+	c.cut()
+	s.wantStopping()
+
+	c = g.e.acceptInit()
+	c.sync() // neither running nor Stopped is sent again
+	c.request("slow", http.MethodGet, "/", nil)
+	refused, ok := c.part(0).(wire.ResponseStart)
+	require.True(t, ok)
+	assert.EqualValues(t, http.StatusServiceUnavailable, refused.Status, "its start is under way, and forgotten already")
+	close(release)
+	c.wantRunning("slow", 1) // sent, as there is a connection
+	c.wantStopped("slow", 1, wire.StopError)
+	c.cut()
+
+	c = g.e.acceptInit()
+	c.sync() // but not kept
+	c.start("a", 1, 1)
+	c.start("a", 2, 1)
+	c.wantRunning("a", 2) // the replay of generation 1 is not carried out
+}
+
+func TestLostThresholdKeepsActors(t *testing.T) {
+	g := newRig(t, Config{Lost: LostKeep, Reconnect: FastPolicy(150 * time.Millisecond)}, nil)
+	g.startByHTTP(startOf("a", 1, 1))
+	c := g.e.accept()
+	c.send(wire.Init{LostThreshold: 10, StopThreshold: 60_000, MaxResponse: 1})
+	c.wantRunning("a", 1)
+	a := receive(t, g.actors, "the actor")
+	c.cut()
+	g.rec.awaitEnvoy(t, "backoff", 1)
+	waiting := make(chan error, 1)
+	go func() { waiting <- a.h.KV().Drop(t.Context()) }()
+	c = g.e.acceptInit() // 140 ms after the threshold
+	assert.Equal(t, wire.Events{running("a", 1)}, c.next())
+	kv, ok := c.next().(wire.KVRequest)
+	require.True(t, ok, "the request that waited is sent")
+	c.send(wire.KVResponse{RequestID: kv.RequestID, Result: wire.KVDropResult{}})
+	require.NoError(t, receive(t, waiting, "the request that waited"))
+	assert.NoError(t, a.life.Err())
 }
 
 func TestShortOutageLosesNothing(t *testing.T) {
@@ -510,6 +647,8 @@ func TestBadConfig(t *testing.T) {
 		"no host":        {New: ok, Endpoint: "http://"},
 		"not a url":      {New: ok, Endpoint: "http://[::1"},
 		"no scheme here": {New: ok, Endpoint: "localhost:6420"},
+		"ack":            {New: ok, AckEvery: -2},
+		"lost policy":    {New: ok, Lost: "forget"},
 	} {
 		_, err := New(c)
 		assert.ErrorContains(t, err, "configure the runtime", name)
@@ -518,6 +657,7 @@ func TestBadConfig(t *testing.T) {
 	require.NoError(t, err)
 	assert.Len(t, r.cfg.EnvoyKey, 32)
 	assert.Equal(t, wire.V6, r.cfg.Protocol)
+	assert.Equal(t, LostStop, r.cfg.Lost)
 	require.NoError(t, r.Close())
 }
 

@@ -76,6 +76,7 @@ func (r *Runtime) serveStart(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	r.startCommand(cp, start, "http")
+	r.ackAtOnce()
 	r.stream(w, req, r.generation(generationID{cp.ActorID, cp.Generation}))
 }
 

@@ -53,7 +53,9 @@ func (r *Runtime) serve(l *link) error {
 	defer stopWatch()
 	var helpers sync.WaitGroup
 	helpers.Go(func() { r.write(ctx, l) })
-	helpers.Go(func() { r.ackEvery(ctx, r.cfg.times.ack) })
+	if r.cfg.AckEvery != AckAtOnce {
+		helpers.Go(func() { r.ackEvery(ctx, r.cfg.times.ack) })
+	}
 	err := r.read(l)
 	cancel()
 	l.ws.Close() //nolint:errcheck // frees the writer
@@ -135,6 +137,7 @@ func (r *Runtime) handle(l *link, msg wire.ToRuntime) {
 		r.initialised(l, m)
 	case wire.Commands:
 		r.commands(m, "websocket")
+		r.ackAtOnce()
 	case wire.AckEvents:
 		r.mu.Lock()
 		r.events.acknowledge(m.Checkpoints)
@@ -175,6 +178,7 @@ func (r *Runtime) initialised(l *link, m wire.Init) {
 	r.sendKept()
 	r.conn.open()
 	r.mu.Unlock()
+	r.ackAtOnce() // starts that came by HTTP meanwhile
 	r.recordEnvoy(history.Envoy{What: "init", Attempt: l.attempt})
 }
 
@@ -223,6 +227,13 @@ func (r *Runtime) ackEvery(ctx context.Context, every time.Duration) {
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// ackAtOnce acknowledges what was taken, where that is not left to the interval.
+func (r *Runtime) ackAtOnce() {
+	if r.cfg.AckEvery == AckAtOnce {
+		r.ackCommands()
 	}
 }
 

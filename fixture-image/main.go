@@ -106,6 +106,7 @@ func (p *process) envoyConfig() envoy.Config {
 		Endpoint: s.endpoint, Token: s.token, EnvoyKey: s.envoyKey,
 		Version: s.version, Protocol: s.protocol, Reconnect: s.reconnect,
 		ForgetStopped: s.forgetStopped, DropAnswers: s.dropAnswers, NoRetryHint: s.noRetryHint,
+		AckEvery: s.ackEvery, Lost: s.lost,
 		ActorName: []string{counter.Name},
 		New:       p.plant.Actors(func(h *envoy.Handle) envoy.Actor { return counter.New(actors, h) }),
 		Recorder:  p.plant.Recorder(p.view), Party: party,
@@ -121,7 +122,7 @@ func (p *process) listen() error {
 		return err
 	}
 	if p.settings.control != "" {
-		on.Control, err = p.serve("control", p.settings.control, control.Handler(p.view, p.points))
+		on.Control, err = p.serve("control", p.settings.control, control.Handler(p.view, p.points, p.runtime.CutConnection))
 	}
 	if err != nil {
 		return err

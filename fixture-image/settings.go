@@ -35,6 +35,8 @@ type settings struct {
 	forgetStopped   bool
 	dropAnswers     bool
 	noRetryHint     bool
+	ackEvery        time.Duration
+	lost            envoy.LostPolicy
 	heartbeat       counter.Heartbeat
 	sleepAfter      time.Duration
 	commitHold      time.Duration
@@ -67,6 +69,8 @@ var table = []setting{
 	{"FORGET_STOPPED", "false", func(s *settings, v string) error { return into(&s.forgetStopped, v, truth) }},
 	{"DROP_ANSWERS", "false", func(s *settings, v string) error { return into(&s.dropAnswers, v, truth) }},
 	{"NO_RETRY_HINT", "false", func(s *settings, v string) error { return into(&s.noRetryHint, v, truth) }},
+	{"ACK", "lazy", func(s *settings, v string) error { return into(&s.ackEvery, v, ackEvery) }},
+	{"LOST", "stop", func(s *settings, v string) error { return into(&s.lost, v, envoy.ParseLostPolicy) }},
 	{"HEARTBEAT", "none", func(s *settings, v string) error { return into(&s.heartbeat, v, counter.ParseHeartbeat) }},
 	{"SLEEP_AFTER", "none", func(s *settings, v string) error { return into(&s.sleepAfter, v, durationOrNone) }},
 	{"COMMIT_HOLD", "500ms", func(s *settings, v string) error { return into(&s.commitHold, v, duration) }},
@@ -160,6 +164,21 @@ func truth(v string) (bool, error) {
 		return false, fmt.Errorf("%.40q: use true or false", v)
 	}
 	return b, nil
+}
+
+// ackEvery reads lazy, which is Rivet's client's, at-once or a duration.
+func ackEvery(v string) (time.Duration, error) {
+	switch v {
+	case "lazy":
+		return 0, nil
+	case "at-once":
+		return envoy.AckAtOnce, nil
+	}
+	d, err := duration(v)
+	if err != nil {
+		return 0, fmt.Errorf("%w, or lazy, or at-once", err)
+	}
+	return d, nil
 }
 
 func duration(v string) (time.Duration, error) {

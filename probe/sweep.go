@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -18,6 +19,8 @@ type Target struct{ Actor, Key string }
 type Sweep struct {
 	// Via is the way of the probes; "" is [ViaHTTP].
 	Via Via
+	// As is the name of its probes in the history; "" is [ProbeName].
+	As string
 	// Delays from the origin.
 	Delays []time.Duration
 	// Timeout is the client's patience with each probe, above zero.
@@ -28,10 +31,13 @@ type Sweep struct {
 }
 
 // ProbeName and RecoveryName tell, in a history, the sweep's own probes from
-// those that ask on after one without an answer.
+// those that ask on after one without an answer. BesideName is that of a sweep
+// over actors that are in a state of their own, such as asleep, and so are no
+// sample of the others.
 const (
 	ProbeName    = "sweep"
 	RecoveryName = "recovery"
+	BesideName   = "beside"
 )
 
 // RecoveryPause is the least time from one probe of an actor to the next. An
@@ -76,7 +82,7 @@ func (s Sweep) valid(targets []Target) error {
 
 func (s Sweep) one(ctx context.Context, g *Gateway, origin clock.Mono, delay time.Duration, target Target, r Request) {
 	r.Actor, r.Key, r.Timeout, r.Op = target.Actor, target.Key, s.Timeout, ""
-	r.Probe, r.Delay = ProbeName, delay
+	r.Probe, r.Delay = cmp.Or(s.As, ProbeName), delay
 	if !waitUntil(ctx, origin.Add(delay)) {
 		return
 	}

@@ -83,11 +83,13 @@ type outageResult struct {
 	BackoffMS         float64     `json:"backoff_ms"`
 	BusyHost          bool        `json:"busy_host"`
 	Sweep             []rowResult `json:"sweep"`
+	Beside            []rowResult `json:"beside,omitempty"`
 }
 
 type rowResult struct {
 	DelayMS      float64      `json:"delay_ms"`
 	Actor        string       `json:"actor"`
+	Key          string       `json:"key"`
 	Class        window.Class `json:"class"`
 	TookMS       float64      `json:"took_ms"`
 	AnsweredAtMS float64      `json:"answered_at_ms"`
@@ -152,11 +154,18 @@ func outage(o *window.Outage) *outageResult {
 		BusyHost: o.Noise.TooNoisy(), Sweep: []rowResult{},
 	}
 	for _, row := range o.Rows {
-		out.Sweep = append(out.Sweep, rowResult{
-			millis(row.Delay), row.Actor, row.Class, millis(row.Took), millis(row.AnsweredAt), row.Status, row.Code, row.Generation,
-		})
+		out.Sweep = append(out.Sweep, rowOf(row))
+	}
+	for _, row := range o.Beside {
+		out.Beside = append(out.Beside, rowOf(row))
 	}
 	return out
+}
+
+func rowOf(row window.Row) rowResult {
+	return rowResult{
+		millis(row.Delay), row.Actor, row.Key, row.Class, millis(row.Took), millis(row.AnsweredAt), row.Status, row.Code, row.Generation,
+	}
 }
 
 func millis(d time.Duration) float64 {

@@ -96,9 +96,9 @@ func (t Trial) markdown(b *strings.Builder) {
 	if t.Outage == nil {
 		return
 	}
-	b.WriteString("\n| sent after `/health` | the probe | took | first good answer at | generation |\n|---:|---|---:|---:|---:|\n")
-	for _, row := range t.Outage.Rows {
-		fmt.Fprintf(b, "| %s | %s | %s | %s | %s |\n", ms(row.Delay), cell(what(row)), took(row), ms(row.AnsweredAt), gen(row.Generation))
+	b.WriteString("\n| asked | sent after `/health` | the probe | took | first good answer at | generation |\n|---|---:|---|---:|---:|---:|\n")
+	for _, r := range t.asked() {
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s |\n", cell(r.who), ms(r.Delay), cell(what(r.Row)), took(r.Row), ms(r.AnsweredAt), gen(r.Generation))
 	}
 	var outage strings.Builder
 	outageText(&outage, t.Outage)

@@ -25,8 +25,10 @@ type Trial struct {
 	// Dir is the trial's folder, with its history.
 	Dir string
 	// Title are the settings that matter, for the head of its table.
-	Title   string
-	Outage  *window.Outage // nil where the history has none
+	Title  string
+	Outage *window.Outage // nil where the history has none
+	// Actions are the action probes.
+	Actions []check.ActionRow
 	Verdict check.Verdict
 	// Seed is what the trial's random choices were drawn from, "" where it made
 	// none.
@@ -58,7 +60,7 @@ func Judge(dir string, known []check.KnownBug, invariants ...check.Invariant) (T
 		t = Trial{Name: h.Header.Trial, Dir: dir, Verdict: check.Judge(h, known, invariants...)}
 		// Without an outage the verdict already says why; the table shows the rest.
 		if o, err := window.Read(h); err == nil {
-			t.Outage = o
+			t.Outage, t.Actions = o, check.Actions(h, o)
 		}
 	}
 	t.Title, t.Seed = title(h), seed(h)
@@ -130,7 +132,7 @@ func (t Trial) Text(w io.Writer) error {
 		fmt.Fprintf(&b, "  %s\n", t.Title)
 	}
 	if t.Outage != nil {
-		sweepText(&b, t.Outage)
+		t.sweepText(&b)
 		outageText(&b, t.Outage)
 	}
 	if f != nil {
@@ -146,11 +148,33 @@ func (t Trial) Text(w io.Writer) error {
 	return err
 }
 
-func sweepText(b *strings.Builder, o *window.Outage) {
+// asked is a row of a trial's table: who was asked, and what came of it.
+type asked struct {
+	who string
+	window.Row
+}
+
+// asked are the sweep's rows, then those of actors in a state of their own, then
+// the actions.
+func (t Trial) asked() []asked {
+	var rows []asked
+	for _, r := range t.Outage.Rows {
+		rows = append(rows, asked{"sweep", r})
+	}
+	for _, r := range t.Outage.Beside {
+		rows = append(rows, asked{r.Key, r})
+	}
+	for _, r := range t.Actions {
+		rows = append(rows, asked{r.String(), r.Row})
+	}
+	return rows
+}
+
+func (t Trial) sweepText(b *strings.Builder) {
 	var table strings.Builder
-	table.WriteString("sent after /health\tthe probe\ttook\tfirst good answer at\tgeneration\t\n")
-	for _, r := range o.Rows {
-		fmt.Fprintf(&table, "%s\t%s\t%s\t%s\t%s\t\n", ms(r.Delay), what(r), took(r), ms(r.AnsweredAt), gen(r.Generation))
+	table.WriteString("asked\tsent after /health\tthe probe\ttook\tfirst good answer at\tgeneration\t\n")
+	for _, r := range t.asked() {
+		fmt.Fprintf(&table, "%s\t%s\t%s\t%s\t%s\t%s\t\n", r.who, ms(r.Delay), what(r.Row), took(r.Row), ms(r.AnsweredAt), gen(r.Generation))
 	}
 	tw := tabwriter.NewWriter(b, 0, 0, 2, ' ', tabwriter.AlignRight)
 	// A strings.Builder takes everything.

@@ -26,7 +26,16 @@ var ErrNoControl = errors.New("the runtime has no control channel, which breakpo
 // Arm has the fixture hold the next one that reaches the breakpoint, for at
 // most deadline.
 func (s *Stage) Arm(ctx context.Context, breakpoint string, deadline time.Duration) error {
-	return s.control(ctx, breakpoint, "arm?"+url.Values{"deadline": {deadline.String()}}.Encode())
+	return s.ArmFor(ctx, breakpoint, "", deadline)
+}
+
+// ArmFor is Arm for one actor, or for whoever comes first where that is "".
+func (s *Stage) ArmFor(ctx context.Context, breakpoint, actor string, deadline time.Duration) error {
+	q := url.Values{"deadline": {deadline.String()}}
+	if actor != "" {
+		q.Set("actor", actor)
+	}
+	return s.control(ctx, breakpoint, "arm?"+q.Encode())
 }
 
 // Release lets everyone go whom the breakpoint holds.

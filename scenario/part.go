@@ -29,8 +29,10 @@ type Part interface {
 	Invariants() []check.Invariant
 }
 
-// Course is a part that was begun. Either function may be nil.
+// Course is a part that was begun. Each function may be nil.
 type Course struct {
+	// Down is called each time the engine has left, before it is started again.
+	Down func(ctx context.Context) error
 	// Recovered is called with the last first good /health, beside the sweep.
 	Recovered func(ctx context.Context, healthy clock.Mono) error
 	// End is called once, after the sweep or where the trial failed. It has a
@@ -79,9 +81,9 @@ func (s *Stage) Expect(match func(history.Event) bool) (wait func(ctx context.Co
 }
 
 // AskAll asks each of the actors as the sweep's probe at a delay of 0 does, and
-// goes on asking until it answers, so that it has a row in the sweep's table.
+// goes on asking until it answers, so that it has a row beside the sweep's.
 func (s *Stage) AskAll(ctx context.Context, healthy clock.Mono, actors []probe.Target, ask probe.Request) error {
-	sweep := probe.Sweep{Delays: make([]time.Duration, len(actors)), Timeout: s.Sweep.Timeout, Bound: s.Sweep.Bound}
+	sweep := probe.Sweep{As: probe.BesideName, Delays: make([]time.Duration, len(actors)), Timeout: s.Sweep.Timeout, Bound: s.Sweep.Bound}
 	return sweep.Run(ctx, s.Counter.Gateway, healthy, actors, ask)
 }
 

@@ -33,9 +33,13 @@ const (
 	warmBound     = 60 * time.Second
 	healthyBound  = 30 * time.Second
 	holdBound     = 10 * time.Second
-	readBackBound = 30 * time.Second
+	readBackBound = 60 * time.Second
 	cleanUpBound  = 60 * time.Second
 )
+
+// readPatience is that with one ledger. Whoever can answer has answered the
+// sweep by then, and who cannot must not keep the others.
+const readPatience = 5 * time.Second
 
 // trial is one carrying-out of a scenario.
 type trial struct {
@@ -66,35 +70,51 @@ type step struct {
 }
 
 func (t *trial) steps() []step {
-	steps := []step{
-		{"start a cell: engine " + t.Engine + ", runtime with reconnect policy " + t.Reconnect, t.startCell},
-		{fmt.Sprintf("warm %d actors, one for each probe", len(t.delays)) + t.othersText(), t.warm},
+	steps := []step{{"start a cell: engine " + t.Engine + ", runtime with reconnect policy " + t.Reconnect, t.startCell}}
+	if t.actors() > 0 {
+		steps = append(steps, step{fmt.Sprintf("warm %d actors, one for each probe", len(t.delays)) + t.othersText(), t.warm})
 	}
 	for _, p := range t.parts {
 		steps = append(steps, step{"begin " + p.String(), func(ctx context.Context) error { return t.begin(ctx, p) }})
 	}
-	steps = append(steps, t.round(t.Fault)...)
-	for _, later := range t.Then {
-		steps = append(steps, step{fmt.Sprintf("wait %v", later.After), func(ctx context.Context) error {
-			return t.waitAfterHealthy(ctx, later.After)
-		}})
-		steps = append(steps, t.round(later.Fault)...)
+	if t.Fault != nil {
+		steps = append(steps, t.faults()...)
 	}
-	steps = append(steps,
-		step{fmt.Sprintf("probe each actor once, with a client timeout of %v, then ask on until it answers or %v have passed", t.Sweep.Timeout, t.Sweep.Bound), t.sweep},
-	)
+	steps = append(steps, step{t.sweepText(), t.sweep})
 	for _, p := range t.parts {
 		steps = append(steps, step{"end " + p.String(), p.end})
 	}
 	return append(steps, step{"read the ledgers back", t.readBack})
 }
 
+func (t *trial) sweepText() string {
+	if len(t.delays) == 0 {
+		return "let the parts go on"
+	}
+	return fmt.Sprintf("probe each actor once, with a client timeout of %v, then ask on until it answers or %v have passed", t.Sweep.Timeout, t.Sweep.Bound)
+}
+
+// faults are all faults on the engine.
+func (t *trial) faults() []step {
+	steps := t.round(t.Fault)
+	for _, later := range t.Then {
+		steps = append(steps, step{fmt.Sprintf("wait %v", later.After), func(ctx context.Context) error {
+			return t.waitAfterHealthy(ctx, later.After)
+		}})
+		steps = append(steps, t.round(later.Fault)...)
+	}
+	return steps
+}
+
 // round is one fault and the engine's return from it.
 func (t *trial) round(f fault.Fault) []step {
 	return []step{
 		{"strike the engine: " + f.String(), func(ctx context.Context) error {
-			_, err := f.Strike(ctx, t.cell.Engine) // it has a bound of its own, which knows its grace
-			return err
+			// It has a bound of its own, which knows its grace.
+			if _, err := f.Strike(ctx, t.cell.Engine); err != nil {
+				return err
+			}
+			return t.down(ctx)
 		}},
 		{"start the engine again", t.restart},
 		{"wait for its first good /health", t.waitHealthy},
@@ -153,6 +173,9 @@ func (t *trial) settings() *history.Settings {
 
 // faultText is all faults in a line.
 func (t *trial) faultText() string {
+	if t.Fault == nil {
+		return "none on the engine"
+	}
 	text := t.Fault.String()
 	for _, later := range t.Then {
 		text += fmt.Sprintf(", and %v after the first good /health %v", later.After, later.Fault)
@@ -313,6 +336,19 @@ func (t *trial) runtimeEnv() map[string]string {
 	return env
 }
 
+// down lets the parts see that the engine is gone.
+func (t *trial) down(ctx context.Context) error {
+	for _, p := range t.parts {
+		if p.course.Down == nil {
+			continue
+		}
+		if err := p.course.Down(ctx); err != nil {
+			return fmt.Errorf("%v, while the engine is down: %w", p.Part, err)
+		}
+	}
+	return nil
+}
+
 func (t *trial) restart(ctx context.Context) error {
 	return t.cell.Engine.Start(ctx)
 }
@@ -339,6 +375,9 @@ func (t *trial) waitAfterHealthy(ctx context.Context, d time.Duration) error {
 
 // sweep asks, and lets the parts see that the engine is back.
 func (t *trial) sweep(ctx context.Context) error {
+	if t.Fault == nil {
+		t.healthy = clock.Now() // it was never away
+	}
 	ask := workload.HealthProbe()
 	if t.Sweep.Via == probe.ViaWebSocket {
 		ask = workload.PingProbe()
@@ -346,7 +385,9 @@ func (t *trial) sweep(ctx context.Context) error {
 	sweep := t.Sweep
 	sweep.Delays = t.delays
 	var g errgroup.Group
-	g.Go(func() error { return sweep.Run(ctx, t.counter.Gateway, t.healthy, t.targets, ask) })
+	if len(t.delays) > 0 {
+		g.Go(func() error { return sweep.Run(ctx, t.counter.Gateway, t.healthy, t.targets, ask) })
+	}
 	for _, p := range t.parts {
 		if p.course.Recovered != nil {
 			g.Go(func() error { return p.course.Recovered(ctx, t.healthy) })
@@ -362,8 +403,10 @@ func (t *trial) readBack(ctx context.Context) error {
 	for _, p := range t.parts {
 		all = append(all, p.actors...)
 	}
-	t.counter.ReadCounts(ctx, all) // first: see there
-	t.counter.ReadLedgers(ctx, all)
+	c := *t.counter
+	c.Timeout = readPatience
+	c.ReadCounts(ctx, all) // first: see there
+	c.ReadLedgers(ctx, all)
 	return nil
 }
 

@@ -156,6 +156,10 @@ func tearDown() error {
 		fmt.Println()
 	}
 	where := ""
+	if table := knownBugsTable(run.trials); table != "" {
+		run.sections = append(run.sections, table)
+		fmt.Println(table)
+	}
 	if werr := (report.Run{Dir: run.dir, Trials: run.trials, Sections: run.sections}).Write(); werr != nil {
 		err = errors.Join(err, werr)
 	} else {

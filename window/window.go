@@ -68,6 +68,9 @@ type Outage struct {
 	// HealthUncertain: /health may have been good this much earlier.
 	HealthUncertain time.Duration
 	Rows            []Row
+	// Beside are the rows of actors that were in a state of their own: asked as
+	// the others, but no part of the window.
+	Beside []Row
 	// First is the first good answer of any actor; 0 if none answered.
 	// Last is the first good answer of the last actor that had to wait for
 	// one; First where none had to; 0 if one never got any. An actor that was
@@ -238,16 +241,23 @@ type probeOp struct {
 // sweep reads the probes that were sent since /health was ok. A recovery probe
 // belongs to the last probe of the sweep that asked its actor.
 func (o *Outage) sweep(events []history.Event) {
-	ops, asked, rows := map[string]probeOp{}, map[string]*Row{}, []*Row{}
+	ops, asked := map[string]probeOp{}, map[string]*Row{}
+	var rows, beside []*Row
 	for _, e := range events {
 		switch b := e.Body.(type) {
 		case *history.Invoke:
-			if b.Probe == "" || e.T < o.Healthy {
+			if e.T < o.Healthy {
 				continue
 			}
-			if b.Probe == probe.ProbeName {
+			switch b.Probe {
+			case "":
+				continue
+			case probe.ProbeName:
 				asked[b.Actor] = newRow(b)
 				rows = append(rows, asked[b.Actor])
+			case probe.BesideName:
+				asked[b.Actor] = newRow(b)
+				beside = append(beside, asked[b.Actor])
 			}
 			if row := asked[b.Actor]; row != nil {
 				ops[b.Op] = probeOp{b, e.T, row}
@@ -258,11 +268,18 @@ func (o *Outage) sweep(events []history.Event) {
 			}
 		}
 	}
-	for _, row := range rows {
-		o.Rows = append(o.Rows, *row)
-	}
-	slices.SortStableFunc(o.Rows, func(a, b Row) int { return cmp.Compare(a.Delay, b.Delay) })
+	o.Rows, o.Beside = values(rows), values(beside)
 	o.answers()
+}
+
+// values are the rows in the order of their delays.
+func values(rows []*Row) []Row {
+	var out []Row
+	for _, row := range rows {
+		out = append(out, *row)
+	}
+	slices.SortStableFunc(out, func(a, b Row) int { return cmp.Compare(a.Delay, b.Delay) })
+	return out
 }
 
 func newRow(b *history.Invoke) *Row {
@@ -274,7 +291,7 @@ func newRow(b *history.Invoke) *Row {
 
 func (o *Outage) returned(op probeOp, t clock.Mono, ret *history.Return) {
 	row := op.row
-	if op.Probe == probe.ProbeName {
+	if op.Probe == probe.ProbeName || op.Probe == probe.BesideName {
 		row.Took = t.Sub(op.begun)
 		row.Class, row.Status, row.Code, row.Cause = Classify(ret, row.Took), ret.Status, ret.Code, ret.Cause
 		row.Generation = ret.Generation

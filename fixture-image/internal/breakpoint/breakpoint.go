@@ -22,16 +22,18 @@ type Name string
 
 // The places.
 const (
+	BetweenWrites Name = "between-writes" // of a counter's transaction: the event is inserted, the count is not up
 	BeforeCommit  Name = "before-commit"  // of a counter's transaction: all is written, COMMIT is not sent
 	AfterCommit   Name = "after-commit"   // the engine confirmed COMMIT, the caller has no answer
 	OnStart       Name = "on-start"       // a generation begins, before its first SQL statement
 	BeforeRunning Name = "before-running" // a generation is ready, the engine is not told
 	OnStop        Name = "on-stop"        // a generation was told to stop and did nothing yet
 	InDrain       Name = "in-drain"       // the process was signalled and told the engine nothing yet
+	MidStream     Name = "mid-stream"     // GET /stream, between its first chunk and its second
 )
 
 // Names are all places.
-var Names = []Name{BeforeCommit, AfterCommit, OnStart, BeforeRunning, OnStop, InDrain}
+var Names = []Name{BetweenWrites, BeforeCommit, AfterCommit, OnStart, BeforeRunning, OnStop, InDrain, MidStream}
 
 // Steps of a breakpoint, as the history words them.
 const (

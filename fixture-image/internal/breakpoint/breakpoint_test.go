@@ -112,5 +112,5 @@ func TestParse(t *testing.T) {
 		assert.Equal(t, n, got)
 	}
 	_, err := Parse("somewhere")
-	assert.EqualError(t, err, `breakpoint "somewhere": use before-commit, after-commit, on-start, before-running, on-stop, in-drain`)
+	assert.EqualError(t, err, `breakpoint "somewhere": use between-writes, before-commit, after-commit, on-start, before-running, on-stop, in-drain, mid-stream`)
 }

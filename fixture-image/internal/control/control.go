@@ -17,7 +17,10 @@ import (
 //	GET  /events                         every event from now on, as JSON lines
 //	POST /breakpoints/NAME/arm           ?actor=ID&deadline=DURATION, both optional
 //	POST /breakpoints/NAME/release       {"released": how many were held}
-func Handler(view *View, points *breakpoint.Set) http.Handler {
+//	POST /connection/cut                 {"cut": whether there was a connection}
+//
+// cut ends the runtime's connection to the engine, if there is one.
+func Handler(view *View, points *breakpoint.Set, cut func() bool) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /state", func(w http.ResponseWriter, _ *http.Request) {
 		s := view.state()
@@ -37,6 +40,9 @@ func Handler(view *View, points *breakpoint.Set) http.Handler {
 	mux.HandleFunc("POST /breakpoints/{name}/release", at(func(w http.ResponseWriter, _ *http.Request, n breakpoint.Name) {
 		answer(w, map[string]int{"released": points.Release(n)})
 	}))
+	mux.HandleFunc("POST /connection/cut", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, map[string]bool{"cut": cut()})
+	})
 	return mux
 }
 

@@ -25,6 +25,7 @@ type rig struct {
 	points *breakpoint.Set
 	out    *bytes.Buffer
 	srv    *httptest.Server
+	cuts   int
 }
 
 func newRig(t *testing.T) *rig {
@@ -32,7 +33,7 @@ func newRig(t *testing.T) *rig {
 	r := &rig{out: &bytes.Buffer{}}
 	r.view = NewView(r.out, "boot-1")
 	r.points = breakpoint.NewSet(func(b history.Breakpoint) { r.view.Record("runtime", history.KindBreakpoint, b) })
-	r.srv = httptest.NewServer(Handler(r.view, r.points))
+	r.srv = httptest.NewServer(Handler(r.view, r.points, func() bool { r.cuts++; return r.cuts == 1 }))
 	t.Cleanup(r.srv.Close)
 	t.Cleanup(r.view.Close) // before the server, which waits for its streams
 	return r
@@ -86,10 +87,22 @@ func TestBreakpointsByHTTP(t *testing.T) {
 
 	code, body = r.do(t, "POST", "/breakpoints/nowhere/arm")
 	assert.Equal(t, 404, code)
-	assert.Contains(t, body, "use before-commit")
+	assert.Contains(t, body, "use between-writes, before-commit")
 	code, body = r.do(t, "POST", "/breakpoints/on-start/arm?deadline=soon")
 	assert.Equal(t, 400, code)
 	assert.Equal(t, `deadline="soon": use a duration above zero, as in 500ms`, body)
+}
+
+func TestConnectionIsCutByHTTP(t *testing.T) {
+	r := newRig(t)
+	code, body := r.do(t, "POST", "/connection/cut")
+	assert.Equal(t, 200, code)
+	assert.Equal(t, `{"cut":true}`, body)
+	_, body = r.do(t, "POST", "/connection/cut")
+	assert.Equal(t, `{"cut":false}`, body, "there is no connection any more")
+	code, _ = r.do(t, "GET", "/connection/cut")
+	assert.Equal(t, 405, code, "what does something is no GET")
+	assert.Equal(t, 2, r.cuts)
 }
 
 func TestEventsAreStreamed(t *testing.T) {

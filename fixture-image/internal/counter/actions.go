@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"time"
 
@@ -28,6 +29,9 @@ func (a *Actor) actions() map[string]rivetkit.Action {
 		"commitDuringEngineRestart": a.commitDuringRestart,
 		"getCount":                  func(ctx context.Context, _ []any) (any, error) { return a.store.count(ctx) },
 		"ledger":                    func(ctx context.Context, _ []any) (any, error) { return a.store.ledger(ctx) },
+		"setAlarm":                  a.setAlarm,
+		"alarms":                    func(ctx context.Context, _ []any) (any, error) { return a.store.alarms(ctx) },
+		"sleep":                     a.sleep,
 		"whoami":                    func(context.Context, []any) (any, error) { return a.whoami(), nil },
 	}
 }
@@ -106,17 +110,36 @@ func sizeArg(args []any) (int, error) {
 	if len(args) == 0 || args[0] == nil {
 		return defaultPayload, nil
 	}
-	var n float64
-	switch v := args[0].(type) {
+	n, err := numberArg("payloadBytes", args[0], maxPayload)
+	return int(n), err
+}
+
+// numberArg is the first argument, from 0 to most.
+func numberArg(name string, arg any, most float64) (n float64, err error) {
+	switch v := arg.(type) {
 	case int64:
 		n = float64(v)
 	case float64:
 		n = v
 	default:
-		return 0, fmt.Errorf("payloadBytes, the first argument, must be a number, not a %T", args[0])
+		return 0, fmt.Errorf("%s, the first argument, must be a number, not a %T", name, arg)
 	}
-	if n < 0 || n > maxPayload {
-		return 0, fmt.Errorf("payloadBytes, the first argument, must be from 0 to %d", maxPayload)
+	if math.IsNaN(n) || n < 0 || n > most {
+		return 0, fmt.Errorf("%s, the first argument, must be from 0 to %.0f", name, most)
 	}
-	return int(n), nil
+	return n, nil
+}
+
+// sleep(): has the actor ask for sleep once this is answered.
+func (a *Actor) sleep(ctx context.Context, _ []any) (any, error) {
+	ask := func() {
+		a.note("sleep-asked", "action", nil)
+		a.askToSleep()
+	}
+	if c, ok := ctx.Value(connectionKey{}).(*connection); ok {
+		c.afterNext(ask)
+	} else {
+		context.AfterFunc(ctx, ask) // the runtime ends a request's once it is answered
+	}
+	return a.whoami(), nil
 }

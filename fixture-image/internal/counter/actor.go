@@ -52,6 +52,7 @@ type deps struct {
 	db     Database
 	kv     KV
 	sleep  func() error
+	wake   func(time.Time) error // when the engine is to start the actor
 	record func(history.Kind, any)
 }
 
@@ -59,7 +60,7 @@ type deps struct {
 func New(cfg Config, h *envoy.Handle) *Actor {
 	return newActor(cfg, deps{
 		id: Identity{Actor: h.ID, Key: h.Key, Generation: h.Generation},
-		db: database{h.DB()}, kv: h.KV(), sleep: h.Sleep, record: h.Record,
+		db: database{h.DB()}, kv: h.KV(), sleep: h.Sleep, wake: h.SetAlarm, record: h.Record,
 	})
 }
 
@@ -70,12 +71,15 @@ type Actor struct {
 	store    *store
 	server   *rivetkit.Server
 	idle     *idle
+	alarms   *alarms
 	interval time.Duration
 
-	life     context.Context // of the generation, from Start on
-	stopBeat context.CancelCauseFunc
-	beating  sync.WaitGroup
-	unhook   func() bool
+	life context.Context // of the generation, from Start on
+	// What the actor does by itself: heartbeats and alarms. endOwn is nil
+	// before Start has begun it.
+	endOwn context.CancelCauseFunc
+	own    sync.WaitGroup
+	unhook func() bool
 }
 
 var _ envoy.Actor = (*Actor)(nil)
@@ -85,7 +89,10 @@ func newActor(cfg Config, d deps) *Actor {
 		d.db = wrap(d.id, d.db)
 	}
 	a := &Actor{cfg: cfg, deps: d, interval: defaultInterval, life: context.Background()}
-	a.store = &store{db: d.db, generation: d.id.Generation}
+	a.store = &store{db: d.db, generation: d.id.Generation, between: func(ctx context.Context) error {
+		return a.reach(ctx, breakpoint.BetweenWrites)
+	}}
+	a.alarms = &alarms{store: a.store, tell: d.wake, note: a.note, changed: make(chan struct{}, 1)}
 	a.idle = &idle{after: cfg.SleepAfter, sleep: a.askToSleep}
 	a.server = &rivetkit.Server{
 		Actor:   rivetkit.ActorRef{ID: d.id.Actor, Generation: uint64(d.id.Generation), Key: d.id.Key},
@@ -96,26 +103,31 @@ func newActor(cfg Config, d deps) *Actor {
 
 var errStopped = errors.New("the actor stops")
 
-// Start creates the tables and begins to beat.
+// Start creates the tables and begins what the actor does by itself.
 func (a *Actor) Start(ctx context.Context) error {
 	a.life = ctx
 	if err := a.reach(ctx, breakpoint.OnStart); err != nil {
 		return err
 	}
-	if err := a.store.migrate(ctx); err != nil {
+	pending, err := a.store.open(ctx)
+	if err != nil {
 		return err
 	}
+	a.alarms.load(pending)
 	if err := a.reach(ctx, breakpoint.BeforeRunning); err != nil {
 		return err
 	}
 	a.note("wake", "", nil)
-	a.startBeat(ctx)
+	a.startOwn(ctx)
 	a.idle.start()
 	a.unhook = context.AfterFunc(ctx, a.onAbort)
 	return nil
 }
 
-func (a *Actor) startBeat(ctx context.Context) {
+func (a *Actor) startOwn(life context.Context) {
+	var ctx context.Context
+	ctx, a.endOwn = context.WithCancelCause(life)
+	a.own.Go(func() { a.alarms.run(ctx, life) })
 	beat := a.beat()
 	if beat == nil {
 		return
@@ -123,8 +135,7 @@ func (a *Actor) startBeat(ctx context.Context) {
 	if wrap := a.cfg.Seams.Beat; wrap != nil {
 		beat = wrap(a.deps.id, beat)
 	}
-	ctx, a.stopBeat = context.WithCancelCause(ctx)
-	a.beating.Go(func() { pump(ctx, a.interval, beat, a.noteBeat) })
+	a.own.Go(func() { pump(ctx, a.interval, beat, a.noteBeat) })
 }
 
 func (a *Actor) beat() Beat {
@@ -137,17 +148,18 @@ func (a *Actor) beat() Beat {
 	return nil
 }
 
-// Stop ends the heartbeat; the beat under way is cut short.
+// Stop ends what the actor does by itself. A beat under way is cut short, an
+// alarm that is being fired is not.
 func (a *Actor) Stop(ctx context.Context, reason wire.StopReason) error {
 	a.idle.stop()
 	if a.unhook != nil {
 		a.unhook()
 	}
 	held := a.reach(ctx, breakpoint.OnStop)
-	if a.stopBeat != nil {
-		a.stopBeat(errStopped)
+	if a.endOwn != nil {
+		a.endOwn(errStopped)
 	}
-	a.beating.Wait()
+	a.own.Wait()
 	a.note("stop-hook", reason.String(), held)
 	return held
 }
@@ -155,7 +167,7 @@ func (a *Actor) Stop(ctx context.Context, reason wire.StopReason) error {
 // onAbort runs where the generation ends without a Stop.
 func (a *Actor) onAbort() {
 	a.idle.stop()
-	a.beating.Wait()
+	a.own.Wait()
 	a.note("abort-hook", "", context.Cause(a.life))
 }
 

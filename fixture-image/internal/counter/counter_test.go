@@ -168,6 +168,26 @@ func TestCommitDuringEngineRestartHolds(t *testing.T) {
 	assert.Equal(t, []string{"BEGIN", "COMMIT"}, w.db.steps())
 }
 
+// What is armed between the writes holds when the event is inserted and the
+// count is not up.
+func TestTickHoldsBetweenItsWrites(t *testing.T) {
+	w := newWorld(Config{})
+	w.cfg.Breakpoints.Arm(breakpoint.BetweenWrites, "actor-1", time.Minute)
+	done := make(chan error, 1)
+	go func() {
+		_, err := w.actions()["tick"](context.Background(), []any{int64(8), "op-b"})
+		done <- err
+	}()
+	until(t, w, func(b history.Breakpoint) bool { return b.What == "reached" && b.Name == "between-writes" })
+	assert.Equal(t, []string{"BEGIN"}, w.db.steps())
+	late := errors.New("too late")
+	w.db.fail = map[string]error{"INTO events": late, "INTO counter": late}
+	assert.Equal(t, 1, w.cfg.Breakpoints.Release(breakpoint.BetweenWrites))
+	err := <-done
+	require.ErrorContains(t, err, "count up: too late")
+	assert.Equal(t, []string{"BEGIN", "ROLLBACK"}, w.db.steps())
+}
+
 func TestCommitDuringEngineRestartGoesOn(t *testing.T) {
 	w := newWorld(Config{CommitHold: time.Millisecond})
 	_, err := w.call(t, "commitDuringEngineRestart", int64(8), "op-c")
@@ -270,7 +290,9 @@ func TestHTTP(t *testing.T) {
 		{"POST", "/action/whoami", 200, `{"output":{"actor":"actor-1","generation":3,"key":"k"}}`},
 		{"POST", "/action/getCount", 200, `{"output":0}`},
 		{"POST", "/action/ledger", 200, `{"output":[]}`},
-		{"GET", "/request/stream?chunks=2&interval=0", 200, "chunk 1\nchunk 2\n"},
+		{"GET", "/request/stream?chunks=3&interval=1", 200, "chunk 1\nchunk 2\nchunk 3\n"},
+		{"GET", "/stream?chunks=1&interval=60000", 200, "chunk 1\n"},
+		{"POST", "/action/alarms", 200, `{"output":[]}`},
 		{"GET", "/stream?chunks=-1", 400, "chunks=\"-1\": use a number from 0 to 100000\n"},
 		{"GET", "/stream?interval=x", 400, "interval=\"x\": use a number from 0 to 60000\n"},
 		{"GET", "/elsewhere", 404, `{"actor":{"actorId":"actor-1","generation":3,"key":"k"},"code":"not_found","group":"actor","message":"no action at /elsewhere"}`},
@@ -282,6 +304,81 @@ func TestHTTP(t *testing.T) {
 		assert.Equal(t, "actor-1", rec.Header().Get("X-Killpoint-Actor"), c.path)
 	}
 	assert.Equal(t, "GET /health", until(t, w, actorEvent("request")).Reason)
+}
+
+// The breakpoint comes after the first chunk and before the second.
+func TestStreamHeldInTheMiddle(t *testing.T) {
+	w := newWorld(Config{})
+	w.cfg.Breakpoints.Arm(breakpoint.MidStream, "", time.Minute)
+	body, out := io.Pipe()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer out.Close() //nolint:errcheck // a pipe's end never fails to close
+		w.ServeHTTP(&flusher{out}, httptest.NewRequest("GET", "/stream?chunks=3&interval=0", nil))
+	}()
+	chunk := make([]byte, len("chunk 1\n"))
+	_, err := io.ReadFull(body, chunk)
+	require.NoError(t, err)
+	assert.Equal(t, "chunk 1\n", string(chunk))
+	until(t, w, func(b history.Breakpoint) bool { return b.What == "reached" && b.Name == "mid-stream" })
+	assert.Equal(t, 1, w.cfg.Breakpoints.Release(breakpoint.MidStream))
+	rest, err := io.ReadAll(body)
+	require.NoError(t, err)
+	assert.Equal(t, "chunk 2\nchunk 3\n", string(rest), "later chunks are not held")
+	<-done
+}
+
+func TestHeldStreamEndsWithItsRequest(t *testing.T) {
+	w := newWorld(Config{})
+	w.cfg.Breakpoints.Arm(breakpoint.MidStream, "", time.Minute)
+	ctx, cancel := context.WithCancel(t.Context())
+	rec := httptest.NewRecorder()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		assert.PanicsWithValue(t, http.ErrAbortHandler, func() {
+			w.ServeHTTP(rec, httptest.NewRequest("GET", "/stream", nil).WithContext(ctx))
+		}, "an answer that was cut must not end as a whole one does")
+	}()
+	until(t, w, func(b history.Breakpoint) bool { return b.What == "reached" })
+	cancel()
+	<-done
+	until(t, w, func(b history.Breakpoint) bool { return b.What == "abandoned" })
+	assert.Equal(t, "chunk 1\n", rec.Body.String())
+}
+
+// flusher is a response that is read while it is written.
+type flusher struct{ io.Writer }
+
+func (*flusher) Header() http.Header { return http.Header{} }
+func (*flusher) WriteHeader(int)     {}
+func (*flusher) Flush()              {}
+
+func TestSleepActionAnswersFirst(t *testing.T) {
+	w := newWorld(Config{})
+	ctx, answered := context.WithCancel(t.Context()) // as the runtime ends a request's
+	rec := httptest.NewRecorder()
+	w.ServeHTTP(rec, httptest.NewRequest("POST", "/action/sleep", strings.NewReader(`{"args":[]}`)).WithContext(ctx))
+	assert.Equal(t, `{"output":{"actor":"actor-1","generation":3,"key":"k"}}`, rec.Body.String())
+	assert.Empty(t, w.slept, "the answer is not sent yet")
+	answered()
+	assert.Equal(t, "action", until(t, w, actorEvent("sleep-asked")).Reason)
+	<-w.slept
+}
+
+func TestSleepActionOfAConnection(t *testing.T) {
+	w := newWorld(Config{})
+	s := &script{}
+	c := &connection{Socket: s}
+	_, err := w.sleep(context.WithValue(t.Context(), connectionKey{}, c), nil)
+	require.NoError(t, err)
+	assert.Empty(t, w.slept, "the answer is not sent yet")
+	require.NoError(t, c.Write(t.Context(), []byte("answer"), false))
+	assert.Equal(t, []string{"answer"}, s.heard)
+	<-w.slept
+	require.NoError(t, c.Write(t.Context(), []byte("another"), false))
+	assert.Empty(t, w.slept, "it asks once")
 }
 
 // script is a socket that says its lines and keeps what it hears.

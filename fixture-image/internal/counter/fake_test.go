@@ -12,17 +12,21 @@ import (
 	"github.com/killpoint/killpoint/history"
 )
 
-// fakeDB keeps just enough of the counter's three tables to answer its
+// fakeDB keeps just enough of the counter's tables to answer its
 // statements, and fails where it is told to.
 type fakeDB struct {
 	mu     sync.Mutex
 	count  int64
 	events [][]any // op, count, bytes, generation, at
 	beats  int64
+	alarms [][]any  // id, due, set_by, fired_at, fired_by
 	log    []string // BEGIN, COMMIT, ROLLBACK, in order
 
 	// fail is the error of a statement, found by a word that it contains.
 	fail map[string]error
+	// cut makes the next statement that contains it take effect and its answer
+	// get lost with the connection.
+	cut string
 }
 
 func (db *fakeDB) failing(sql string) error {
@@ -48,21 +52,51 @@ func (db *fakeDB) steps() []string {
 }
 
 func (db *fakeDB) Exec(_ context.Context, sql string) (*envoy.Result, error) {
-	return &envoy.Result{}, db.failing(sql)
+	db.mu.Lock()
+	defer db.mu.Unlock()
+	var unfired [][]any
+	for _, a := range db.alarms {
+		if a[3] == nil {
+			unfired = append(unfired, []any{a[0], a[1]})
+		}
+	}
+	return &envoy.Result{Rows: unfired}, db.failing(sql)
 }
 
 func one(v any) *envoy.Result { return &envoy.Result{Rows: [][]any{{v}}} }
 
-func (db *fakeDB) Query(_ context.Context, sql string, _ ...any) (*envoy.Result, error) {
+func (db *fakeDB) Query(_ context.Context, sql string, params ...any) (*envoy.Result, error) {
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	if err := db.failing(sql); err != nil {
 		return nil, err
 	}
-	if strings.Contains(sql, "FROM events") {
-		return &envoy.Result{Rows: db.events}, nil
+	res := db.answer(sql, params)
+	if db.cut != "" && strings.Contains(sql, db.cut) {
+		db.cut = ""
+		return nil, envoy.ErrConnectionLost
 	}
-	return one(db.count), nil
+	return res, nil
+}
+
+func (db *fakeDB) answer(sql string, params []any) *envoy.Result {
+	switch {
+	case strings.Contains(sql, "FROM events"):
+		return &envoy.Result{Rows: db.events}
+	case strings.Contains(sql, "INTO alarms"):
+		id := int64(len(db.alarms) + 1)
+		db.alarms = append(db.alarms, []any{id, params[0], int64(params[1].(uint32)), nil, nil})
+		return one(id)
+	case strings.Contains(sql, "UPDATE alarms"):
+		row := db.alarms[params[2].(int64)-1]
+		if row[3] == nil {
+			row[3], row[4] = params[0], int64(params[1].(uint32))
+		}
+		return &envoy.Result{Rows: [][]any{{row[3], row[4]}}}
+	case strings.Contains(sql, "FROM alarms"):
+		return &envoy.Result{Rows: db.alarms}
+	}
+	return one(db.count)
 }
 
 func (db *fakeDB) Begin(context.Context) (Transaction, error) {
@@ -145,10 +179,11 @@ type world struct {
 	kv     *fakeKV
 	events chan any // history bodies
 	slept  chan struct{}
+	woken  chan time.Time // what the engine is told to start the actor for
 }
 
 func newWorld(cfg Config) *world {
-	w := &world{db: &fakeDB{}, kv: &fakeKV{}, events: make(chan any, 1024), slept: make(chan struct{}, 16)}
+	w := &world{db: &fakeDB{}, kv: &fakeKV{}, events: make(chan any, 1024), slept: make(chan struct{}, 16), woken: make(chan time.Time, 16)}
 	record := func(_ history.Kind, body any) { w.events <- body }
 	cfg.Breakpoints = breakpoint.NewSet(func(b history.Breakpoint) { w.events <- b })
 	if cfg.CommitHold == 0 {
@@ -157,6 +192,7 @@ func newWorld(cfg Config) *world {
 	w.Actor = newActor(cfg, deps{
 		id: Identity{Actor: "actor-1", Key: "k", Generation: 3}, db: w.db, kv: w.kv, record: record,
 		sleep: func() error { w.slept <- struct{}{}; return nil },
+		wake:  func(at time.Time) error { w.woken <- at; return nil },
 	})
 	w.interval = time.Millisecond
 	return w

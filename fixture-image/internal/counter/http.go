@@ -1,6 +1,7 @@
 package counter
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/killpoint/killpoint/fixture-image/internal/breakpoint"
 	"github.com/killpoint/killpoint/rivetkit"
 )
 
@@ -58,7 +60,8 @@ const (
 )
 
 // stream answers with a number of chunks, "chunk 1\n" and so on, each flushed,
-// with a pause after each but the last: /stream?chunks=N&interval=MS.
+// with a pause after each but the last: /stream?chunks=N&interval=MS. The
+// breakpoint mid-stream comes before the first pause.
 func (a *Actor) stream(w http.ResponseWriter, r *http.Request) {
 	chunks, err := queryInt(r, "chunks", 10, maxChunks)
 	if err != nil {
@@ -71,25 +74,44 @@ func (a *Actor) stream(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	if !a.chunks(r.Context(), w, chunks, time.Duration(ms)*time.Millisecond) {
+		// To return would end the answer as if it were whole.
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// chunks writes all of them, or as many as it can before the client is gone or
+// the generation ends; it is false then.
+func (a *Actor) chunks(ctx context.Context, w http.ResponseWriter, chunks int, pause time.Duration) bool {
 	out := http.NewResponseController(w)
-	// The pause is what is asked for, not a wait for an event.
-	pause := time.NewTicker(max(time.Duration(ms)*time.Millisecond, time.Microsecond))
-	defer pause.Stop()
 	for i := 1; i <= chunks; i++ {
 		if _, err := fmt.Fprintf(w, "chunk %d\n", i); err != nil {
-			return // the client is gone
+			return false
 		}
 		if err := out.Flush(); err != nil {
-			return
+			return false
 		}
-		if i == chunks {
-			return
+		if i < chunks && !a.between(ctx, i, pause) {
+			return false
 		}
-		select {
-		case <-pause.C:
-		case <-r.Context().Done():
-			return
-		}
+	}
+	return true
+}
+
+// between is what comes after chunk i, which is not the last. It is false where
+// the client is gone.
+func (a *Actor) between(ctx context.Context, i int, pause time.Duration) bool {
+	if i == 1 && a.reach(ctx, breakpoint.MidStream) != nil {
+		return false
+	}
+	// The pause is what is asked for, not a wait for an event.
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 

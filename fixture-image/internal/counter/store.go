@@ -51,6 +51,13 @@ CREATE TABLE IF NOT EXISTS heartbeat (
 	beat INTEGER PRIMARY KEY,
 	generation INTEGER NOT NULL,
 	at INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS alarms (
+	id INTEGER PRIMARY KEY,
+	due INTEGER NOT NULL,
+	set_by INTEGER NOT NULL,
+	fired_at INTEGER,
+	fired_by INTEGER
 );`
 
 // Steps of a write, as its error names them.
@@ -89,13 +96,102 @@ var errRepeated = errors.New("the operation was applied before")
 type store struct {
 	db         Database
 	generation uint32
+	// between runs in add's transaction when the event is inserted and the
+	// count is not up. nil: nothing does.
+	between func(context.Context) error
 }
 
-func (s *store) migrate(ctx context.Context) error {
-	if _, err := s.db.Exec(ctx, schema); err != nil {
-		return fmt.Errorf("create the counter's tables: %w", err)
+// open makes the tables and returns the alarms that are set, the next one
+// first; one request for both.
+func (s *store) open(ctx context.Context) ([]alarm, error) {
+	res, err := s.db.Exec(ctx, schema+`
+SELECT id, due FROM alarms WHERE fired_at IS NULL ORDER BY due, id;`)
+	if err != nil {
+		return nil, fmt.Errorf("create the counter's tables: %w", err)
 	}
-	return nil
+	var pending []alarm
+	for i, row := range res.Rows {
+		n, err := integers(row, 2)
+		if err != nil {
+			return nil, fmt.Errorf("read the alarms that are set: row %d: %w", i, err)
+		}
+		pending = append(pending, alarm{id: n[0], due: time.UnixMilli(n[1])})
+	}
+	return pending, nil
+}
+
+// addAlarm stores an alarm and returns its id.
+func (s *store) addAlarm(ctx context.Context, due time.Time) (int64, error) {
+	res, err := s.db.Query(ctx, `INSERT INTO alarms (due, set_by) VALUES (?, ?) RETURNING id`, due.UnixMilli(), s.generation)
+	if err != nil {
+		return 0, &writeError{op: "setAlarm", step: stepWrite, unknown: !certain(err), err: err}
+	}
+	n, err := onlyRow(res, 1)
+	if err != nil {
+		return 0, &writeError{op: "setAlarm", step: stepWrite, unknown: true, err: fmt.Errorf("read the alarm's id: %w", err)}
+	}
+	return n[0], nil
+}
+
+// fired is when an alarm was marked as fired, and by which generation.
+type fired struct {
+	at time.Time
+	by uint32
+}
+
+// fireAlarm marks an alarm as fired, unless it is, and returns the mark.
+func (s *store) fireAlarm(ctx context.Context, id int64) (fired, error) {
+	res, err := s.db.Query(ctx, `
+		UPDATE alarms SET fired_at = coalesce(fired_at, ?), fired_by = coalesce(fired_by, ?)
+		WHERE id = ? RETURNING fired_at, fired_by`, time.Now().UnixMilli(), s.generation, id)
+	if err != nil {
+		return fired{}, fmt.Errorf("mark alarm %d as fired: %w", id, err)
+	}
+	n, err := onlyRow(res, 2)
+	if err != nil {
+		return fired{}, fmt.Errorf("mark alarm %d as fired: %w", id, err)
+	}
+	return fired{at: time.UnixMilli(n[0]), by: uint32(n[1])}, nil
+}
+
+// alarms are all alarms in the order in which they were set, each with its id,
+// when it is due and when it fired, in milliseconds since 1970, and the
+// generations that set and fired it; nil where it has not fired.
+func (s *store) alarms(ctx context.Context) ([]any, error) {
+	res, err := s.db.Query(ctx, `SELECT id, due, set_by, fired_at, fired_by FROM alarms ORDER BY id`)
+	if err != nil {
+		return nil, fmt.Errorf("read the alarms: %w", err)
+	}
+	out := make([]any, len(res.Rows))
+	for i, row := range res.Rows {
+		if len(row) != 5 {
+			return nil, fmt.Errorf("read the alarms: row %d has %d columns, not 5", i, len(row))
+		}
+		out[i] = map[string]any{"alarm": row[0], "due": row[1], "set_by": row[2], "fired_at": row[3], "fired_by": row[4]}
+	}
+	return out, nil
+}
+
+// onlyRow is the one row of n integers that a statement returned.
+func onlyRow(res *envoy.Result, n int) ([]int64, error) {
+	if len(res.Rows) != 1 {
+		return nil, fmt.Errorf("the engine returned %d rows where one belongs", len(res.Rows))
+	}
+	return integers(res.Rows[0], n)
+}
+
+func integers(row []any, n int) ([]int64, error) {
+	if len(row) != n {
+		return nil, fmt.Errorf("the engine returned %d columns where %d belong", len(row), n)
+	}
+	out := make([]int64, n)
+	for i, v := range row {
+		var ok bool
+		if out[i], ok = v.(int64); !ok {
+			return nil, fmt.Errorf("the engine returned a %T where an integer belongs", v)
+		}
+	}
+	return out, nil
 }
 
 // add applies the operation op in one transaction and returns the count after
@@ -111,6 +207,11 @@ func (s *store) add(ctx context.Context, op string, payload []byte, hold func(co
 		}
 		if res.Changes == 0 {
 			return 0, errRepeated
+		}
+		if s.between != nil {
+			if err := s.between(ctx); err != nil {
+				return 0, err
+			}
 		}
 		if _, err := tx.Query(ctx, `
 			INSERT INTO counter (id, count) VALUES (1, 1)
@@ -174,14 +275,11 @@ func scalar(res *envoy.Result, err error) (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("read the count: %w", err)
 	}
-	if len(res.Rows) != 1 || len(res.Rows[0]) != 1 {
-		return 0, fmt.Errorf("read the count: the engine returned %d rows where one belongs", len(res.Rows))
+	n, err := onlyRow(res, 1)
+	if err != nil {
+		return 0, fmt.Errorf("read the count: %w", err)
 	}
-	n, ok := res.Rows[0][0].(int64)
-	if !ok {
-		return 0, fmt.Errorf("read the count: the engine returned a %T where an integer belongs", res.Rows[0][0])
-	}
-	return n, nil
+	return n[0], nil
 }
 
 func (s *store) count(ctx context.Context) (int64, error) {

@@ -1,7 +1,9 @@
 package counter
 
 import (
+	"context"
 	"encoding/json"
+	"sync"
 
 	"github.com/killpoint/killpoint/envoy"
 	"github.com/killpoint/killpoint/rivetkit"
@@ -15,10 +17,43 @@ func (a *Actor) ServeWebSocket(ws *envoy.WebSocket) {
 	a.note("websocket", ws.Path, nil)
 	if rivetkit.IsConnect(ws.Path) {
 		// How it ended is the client's to see, and the wire's to record.
-		_ = a.server.ServeConn(a.life, ws, ws.Header)
+		c := &connection{Socket: ws}
+		_ = a.server.ServeConn(context.WithValue(a.life, connectionKey{}, c), c, ws.Header)
 		return
 	}
 	a.echo(ws)
+}
+
+// connection is one of RivetKit's. Its actions have it in their context, under
+// connectionKey.
+type connection struct {
+	rivetkit.Socket
+
+	mu    sync.Mutex
+	after []func()
+}
+
+type connectionKey struct{}
+
+// afterNext has f called after the next message that is sent: an action's
+// answer, unless another action's overtakes it.
+func (c *connection) afterNext(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.after = append(c.after, f)
+}
+
+// Write implements rivetkit.Socket.
+func (c *connection) Write(ctx context.Context, data []byte, binary bool) error {
+	err := c.Socket.Write(ctx, data, binary)
+	c.mu.Lock()
+	due := c.after
+	c.after = nil
+	c.mu.Unlock()
+	for _, f := range due {
+		f()
+	}
+	return err
 }
 
 // echo serves until the socket ends.

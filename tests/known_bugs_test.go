@@ -1,0 +1,274 @@
+package tests
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/killpoint/killpoint/check"
+	"github.com/killpoint/killpoint/containers"
+	"github.com/killpoint/killpoint/fault"
+	"github.com/killpoint/killpoint/internal/stats"
+	"github.com/killpoint/killpoint/probe"
+	"github.com/killpoint/killpoint/report"
+	"github.com/killpoint/killpoint/scenario"
+)
+
+// reproduction is one side of a known bug: what the runtime's client does, and
+// whether the bug shows then.
+type reproduction struct {
+	bug check.KnownBug
+	// behaviour is how the table calls that side.
+	behaviour string
+	shows     shows
+	// seenBy are the invariants that fail of it. They are added to the
+	// scenario's own, but for those that every restart is held to.
+	seenBy []check.Invariant
+	// long trials are none of make itest's.
+	long bool
+	// only are the engines on which that is so; empty is all.
+	only     []string
+	scenario func() scenario.Scenario
+}
+
+// shows says how often a bug shows.
+type shows int
+
+const (
+	// never: this side mends it, and the trial must pass.
+	never shows = iota
+	// sometimes: a trial may meet it or not, and its rate is what counts.
+	sometimes
+	// always: it was met in every trial so far. A trial that does not meet it is
+	// carried out again, and in the end fails.
+	always
+)
+
+// knownBugsEnv asks for all sides of all bugs. Without it only those are
+// carried out that always show, and soon.
+const knownBugsEnv = "KILLPOINT_KNOWN_BUGS"
+
+// quick is the sweep beside a known bug: actors whom it does not strike, asked
+// at once. What answers later than its bound is far out of a restart's range,
+// whose worst was 3.6 s.
+var quick = probe.Sweep{Delays: []time.Duration{0, time.Second}, Timeout: time.Second, Bound: 8 * time.Second}
+
+// reproductions are all sides of all known bugs.
+var reproductions = slices.Concat([]reproduction{
+	// K1. The engine leaves cleanly, without a grace for its pool: what it holds
+	// leases of does not matter here.
+	{
+		bug: check.StoppedForgotten, behaviour: "forgets Stopped", shows: always,
+		scenario: func() scenario.Scenario { return stoppingWhileDown("true") },
+	},
+	{
+		bug: check.StoppedForgotten, behaviour: "sends Stopped again", shows: never,
+		scenario: func() scenario.Scenario { return stoppingWhileDown("false") },
+	},
+	// K2. The control has slept for longer than its lease lasts.
+	{
+		bug: check.LeaseOutlivesEngine, behaviour: "killed, actor just asleep", shows: always,
+		scenario: func() scenario.Scenario {
+			return scenario.Scenario{
+				Fault: fault.Kill(), Reconnect: "fast", Sweep: quick,
+				Parts: []scenario.Part{scenario.Asleep(8 * time.Second), scenario.Asleep(0)},
+			}
+		},
+	},
+	{
+		bug: check.LeaseOutlivesEngine, behaviour: "stopped, actor just asleep", shows: never,
+		scenario: func() scenario.Scenario {
+			return scenario.Scenario{
+				Fault: fault.Stop(8 * time.Second), Reconnect: "fast", Sweep: quick,
+				Parts: []scenario.Part{scenario.Asleep(8 * time.Second), scenario.Asleep(0)},
+			}
+		},
+	},
+	{
+		bug: check.LeaseOutlivesEngine, behaviour: "killed, actor starting", shows: always,
+		scenario: func() scenario.Scenario {
+			return scenario.Scenario{
+				Fault: fault.Kill(), Reconnect: "fast", Sweep: quick,
+				Parts: []scenario.Part{scenario.Starting("on-start")},
+			}
+		},
+	},
+	// K3. An idle engine leaves 5.1 s after the signal, with its pool's grace.
+	{
+		bug: check.DrainAwaitsAnswer, behaviour: "a request in flight", shows: always,
+		seenBy: []check.Invariant{check.DrainEndsWithin(8 * time.Second)},
+		scenario: func() scenario.Scenario {
+			return scenario.Scenario{
+				Fault: fault.Stop(10 * time.Second), Reconnect: "fast", Sweep: quick,
+				Parts: []scenario.Part{scenario.CommitHeld()},
+			}
+		},
+	},
+	{
+		bug: check.DrainAwaitsAnswer, behaviour: "nothing in flight", shows: never,
+		seenBy: []check.Invariant{check.DrainEndsWithin(8 * time.Second)},
+		scenario: func() scenario.Scenario {
+			return scenario.Scenario{Fault: fault.Stop(10 * time.Second), Reconnect: "fast", Sweep: quick}
+		},
+	},
+	// K4. It rests on who pings whom when, and on chance.
+	{
+		bug: check.StoppedEngineCounted, behaviour: "two restarts 200 ms apart", shows: sometimes,
+		scenario: func() scenario.Scenario { return twoStops("rivet") },
+	},
+	{
+		bug: check.StoppedEngineCounted, behaviour: "two restarts 200 ms apart, fast reconnect", shows: sometimes,
+		scenario: func() scenario.Scenario { return twoStops("fast") },
+	},
+	// K6. A client that forgets its actors when the engine is away for longer
+	// than its lost threshold.
+	{
+		bug: check.StoppedForgotten, behaviour: "drops its actors after 15 s without the engine", shows: always, long: true,
+		scenario: func() scenario.Scenario { return lost("drop") },
+	},
+	{
+		bug: check.StoppedForgotten, behaviour: "keeps its actors after 15 s without the engine", shows: never,
+		scenario: func() scenario.Scenario { return lost("keep") },
+	},
+	{
+		bug: check.LostRuntimeKeepsActors, behaviour: "does not reconnect", shows: always,
+		scenario: func() scenario.Scenario {
+			return scenario.Scenario{Fault: fault.Kill(), Reconnect: "none", Sweep: quick}
+		},
+	},
+}, moreReproductions)
+
+// stoppingWhileDown lets an actor's Stopped fall into the outage.
+func stoppingWhileDown(forgets string) scenario.Scenario {
+	return scenario.Scenario{
+		Fault: fault.Stop(5 * time.Second), Reconnect: "fast", DrainGrace: containers.None, Sweep: quick,
+		Parts:      []scenario.Part{scenario.StopHeld()},
+		RuntimeEnv: map[string]string{"KILLPOINT_FIXTURE_FORGET_STOPPED": forgets},
+	}
+}
+
+// twoStops are two restarts so near to each other that the second engine still
+// counts on the first.
+func twoStops(reconnect string) scenario.Scenario {
+	return scenario.Scenario{
+		Fault: fault.Stop(6 * time.Second), Reconnect: reconnect,
+		Then: []scenario.Later{{After: 200 * time.Millisecond, Fault: fault.Stop(6 * time.Second)}},
+		// At 0 an actor's old generation may still answer, and be stopped after.
+		Sweep: probe.Sweep{Delays: []time.Duration{time.Second, 1500 * time.Millisecond, 2 * time.Second}, Timeout: time.Second, Bound: 12 * time.Second},
+		Known: []check.KnownBug{check.LeaseOutlivesEngine},
+	}
+}
+
+// lost keeps the engine away for longer than the threshold that it tells its
+// runtimes.
+func lost(policy string) scenario.Scenario {
+	return scenario.Scenario{
+		Fault: scenario.StayDown(fault.Kill(), 17*time.Second), Reconnect: "fast", Sweep: quick,
+		RuntimeEnv: map[string]string{"KILLPOINT_FIXTURE_LOST": policy},
+	}
+}
+
+// TestKnownBugs carries the known bugs out, by name. `make itest` expects those
+// to show that always did; `make known-bugs` runs every side of all of them.
+func TestKnownBugs(t *testing.T) {
+	t.Parallel()
+	all := os.Getenv(knownBugsEnv) != ""
+	for _, engine := range engines() {
+		for _, r := range reproductions {
+			if !all && (r.shows != always || r.long) || len(r.only) > 0 && !slices.Contains(r.only, label(engine)) {
+				continue
+			}
+			t.Run(label(engine)+"/"+r.bug.Name+"/"+r.behaviour, func(t *testing.T) {
+				t.Parallel()
+				carryOutOn(t, engine, knownBugs, r.bug.Name+"/"+r.behaviour, r.trial())
+			})
+		}
+	}
+}
+
+// knownBugs begins the names of these trials.
+const knownBugs = "known-bugs"
+
+// trial is the scenario with what is expected of it.
+func (r reproduction) trial() scenario.Scenario {
+	s := r.scenario()
+	switch r.shows {
+	case always:
+		s.Known = append(s.Known, r.bug)
+		seenBy := r.seenBy
+		if slices.Contains(r.bug.Sees, "answers-within-bound") {
+			seenBy = append(seenBy, check.AnswersWithin(s.Sweep.Bound))
+		}
+		s.Invariants = append(s.Invariants, check.Reproduces(r.bug, seenBy...))
+	case sometimes:
+		s.Known = append(s.Known, r.bug)
+		s.Invariants = append(s.Invariants, r.seenBy...)
+	case never:
+		s.Invariants = append(s.Invariants, r.seenBy...)
+	}
+	return s
+}
+
+// knownBugsTable is bug × engine × behaviour, over the trials of the run.
+func knownBugsTable(trials []report.Trial) string {
+	rows := map[string][]report.Trial{}
+	for _, t := range trials {
+		if strings.HasPrefix(t.Name, knownBugs+"/") {
+			rows[t.Name] = append(rows[t.Name], t)
+		}
+	}
+	if len(rows) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	b.WriteString("## Known bugs\n\n| bug | engine | the runtime's side | seen | 95 % interval | as expected | until an actor answered | ended by |\n|---|---|---|---:|---|---|---|---|\n")
+	for _, r := range reproductions {
+		for _, engine := range engines() {
+			name := strings.Join([]string{knownBugs, label(engine), r.bug.Name, r.behaviour}, "/")
+			if trials := rows[name]; len(trials) > 0 {
+				b.WriteString(r.row(engine, trials))
+			}
+		}
+	}
+	b.WriteString("\nSeen counts the trials in which the bug's own mark explained the failure of an invariant; a trial that had to be repeated counts as one in which it did not show.\n")
+	return b.String()
+}
+
+func (r reproduction) row(engine string, trials []report.Trial) string {
+	seen, n, ok := 0, 0, true
+	var gaps []time.Duration
+	for _, t := range trials {
+		n += 1 + len(t.Repeats)
+		if slices.Contains(t.Bugs(), r.bug.Name) {
+			seen++
+		}
+		ok = ok && fine(t) && (r.shows != always || len(t.Repeats) == 0)
+		if o := t.Outage; o != nil {
+			gaps = append(gaps, o.HealthGapAll())
+		}
+	}
+	p := stats.Proportion(seen, n)
+	return fmt.Sprintf("| %s | %s | %s | %d of %d | %.0f–%.0f %% | %s | %s | %s |\n", r.bug.Name, label(engine), r.behaviour,
+		seen, n, 100*p.Low, 100*p.High, map[bool]string{true: "yes", false: "**no**"}[ok], longest(gaps), r.bug.Ends)
+}
+
+// longest is the least and the most of the times; -1 stands for one that never
+// came within the trial.
+func longest(gaps []time.Duration) string {
+	if len(gaps) == 0 {
+		return "-"
+	}
+	slices.Sort(gaps)
+	least, most := gaps[0], gaps[len(gaps)-1]
+	if least < 0 { // sorts first
+		answered := slices.DeleteFunc(slices.Clone(gaps), func(d time.Duration) bool { return d < 0 })
+		if len(answered) == 0 {
+			return "not within the trial"
+		}
+		return fmt.Sprintf("%.1f s, or not within the trial", answered[0].Seconds())
+	}
+	return fmt.Sprintf("%.1f–%.1f s", least.Seconds(), most.Seconds())
+}
