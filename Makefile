@@ -4,8 +4,10 @@
 #: RUN     regular expression of the scenarios that itest runs
 #: OUT     a new folder for the run (out/TIME)
 #: SEED    which actor is probed at which delay: a number, to run a trial again (random)
+#: DELAYS  when TestIdleRestart asks, from the first good /health on: 0,250ms,3s
+#: REPEATS how many actors it asks at each of them (1)
 #: TRIALS  how often known-bugs carries each of them out (5)
-#: CELLS   how many cells run side by side (3): their trials mostly wait
+#: CELLS   how many cells run side by side (5): their trials mostly wait
 
 comma   := ,
 STAMP   := out/$(shell date +%Y%m%d-%H%M%S)
@@ -13,7 +15,9 @@ ENGINE  ?= 2.3.19,2.3.5
 RUN     ?= .
 OUT     ?= $(STAMP)
 SEED    ?=
-CELLS   ?= 3
+DELAYS  ?=
+REPEATS ?=
+CELLS   ?= 5
 TRIALS  ?= 5
 FUZZ    ?= 10s
 BENCH   ?= .
@@ -27,7 +31,7 @@ make_images = go run ./internal/cmd/images -engines '$(ENGINE)'
 with_images = images=$$($(make_images)) && eval "$$images" &&
 with_binary = images=$$($(make_images) -binary) && eval "$$images" &&
 # The tests run in their own directory, where a relative path leads elsewhere.
-with_out = mkdir -p '$(OUT)$(1)' && out=$$(CDPATH= cd '$(OUT)$(1)' && pwd) && KILLPOINT_SEED='$(SEED)' KILLPOINT_OUT="$$out"
+with_out = mkdir -p '$(OUT)$(1)' && out=$$(CDPATH= cd '$(OUT)$(1)' && pwd) && KILLPOINT_SEED='$(SEED)' KILLPOINT_DELAYS='$(DELAYS)' KILLPOINT_REPEATS='$(REPEATS)' KILLPOINT_OUT="$$out"
 unit_packages = $$(go list ./... | grep -v '/tests$$')
 
 .PHONY: help setup images itest scorecard known-bugs unit test bench fuzz lint clean

@@ -56,7 +56,8 @@ func TestIdleRestart(t *testing.T) {
 				carryOutOn(t, engine, "idle-restart", v.name, scenario.Scenario{
 					Fault:      v.fault,
 					Reconnect:  v.reconnect,
-					Sweep:      probe.Sweep{Via: v.via, Delays: delays, Timeout: v.timeout, Bound: 15 * time.Second},
+					Sweep:      probe.Sweep{Via: v.via, Delays: run.delays, Timeout: v.timeout, Bound: sweepBound},
+					Repeats:    run.repeats,
 					Invariants: []check.Invariant{v.expect},
 				})
 			})

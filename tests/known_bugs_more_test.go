@@ -67,12 +67,12 @@ var moreReproductions = []reproduction{
 	// K7. Rivet's own policy: the answer must fall between two connections.
 	{
 		bug: check.AnswerDropped, behaviour: "drops answers", shows: always,
-		seenBy:   []check.Invariant{check.AnswersAreNotLost(4 * time.Second)},
+		seenBy:   []check.Invariant{check.AnswersAreNotLost(3 * time.Second)},
 		scenario: func() scenario.Scenario { return connectionCut("true") },
 	},
 	{
 		bug: check.AnswerDropped, behaviour: "sends answers after the reconnect", shows: never,
-		seenBy:   []check.Invariant{check.AnswersAreNotLost(4 * time.Second)},
+		seenBy:   []check.Invariant{check.AnswersAreNotLost(3 * time.Second)},
 		scenario: func() scenario.Scenario { return connectionCut("false") },
 	},
 	// K8.
@@ -120,7 +120,7 @@ func interrupted(by scenario.Order) scenario.Scenario {
 }
 
 func connectionCut(drops string) scenario.Scenario {
-	s := alone(scenario.ConnectionCut(5*time.Second), containers.EngineConfig{})
+	s := alone(scenario.ConnectionCut(4*time.Second), containers.EngineConfig{})
 	s.Reconnect = "rivet"
 	s.RuntimeEnv = map[string]string{"KILLPOINT_FIXTURE_DROP_ANSWERS": drops}
 	return s

@@ -6,6 +6,8 @@
 //	KILLPOINT_OUT      the folder of the run (default: a new one under the system's temporary folder)
 //	KILLPOINT_ENGINES  engines to test, separated by commas (default: 2.3.19,2.3.5)
 //	KILLPOINT_SEED     what decides which actor is probed at which delay (default: random, and printed)
+//	KILLPOINT_DELAYS   of TestIdleRestart's sweeps, as "0,250ms,3s" (default: those of the original investigation)
+//	KILLPOINT_REPEATS  how many actors those sweeps ask at each delay (default: 1)
 //	CI                 set to anything: a machine without Docker fails instead of skipping
 package tests
 
@@ -16,12 +18,10 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"math/rand/v2"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -48,8 +48,10 @@ var run struct {
 	// id names the run, after its folder.
 	id    string
 	began time.Time
-	// seed is that of all trials.
-	seed uint64
+	// seed is that of all trials; delays and repeats are those of the sweeps.
+	seed    uint64
+	delays  []time.Duration
+	repeats int
 	// open opens the session at its first call, so that tests without Docker
 	// run without it; opened is what close has to close.
 	open func() (*containers.Session, error)
@@ -99,6 +101,9 @@ func setUp(ctx context.Context) (err error) {
 	// Its banner of ten lines would head every run.
 	tclog.SetDefault(log.New(io.Discard, "", 0))
 	run.ctx, run.began, run.carried = ctx, time.Now(), map[string]int{}
+	if err := readSettings(); err != nil {
+		return err
+	}
 	if run.dir = os.Getenv("KILLPOINT_OUT"); run.dir == "" {
 		if run.dir, err = os.MkdirTemp("", "killpoint-run-"); err != nil {
 			return fmt.Errorf("make the run's folder: %w", err)
@@ -108,24 +113,8 @@ func setUp(ctx context.Context) (err error) {
 		return fmt.Errorf("find the run's folder %s: %w", run.dir, err)
 	}
 	run.id = filepath.Base(run.dir)
-	if run.seed, err = seed(); err != nil {
-		return err
-	}
 	run.open = sync.OnceValues(openSession)
 	return nil
-}
-
-// seed is one that a person can type.
-func seed() (uint64, error) {
-	text := os.Getenv("KILLPOINT_SEED")
-	if text == "" {
-		return rand.Uint64N(1_000_000), nil
-	}
-	n, err := strconv.ParseUint(text, 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("read the seed %q: it must be a whole number from 0 on", text)
-	}
-	return n, nil
 }
 
 func openSession() (*containers.Session, error) {
@@ -192,6 +181,7 @@ func closeSession() error {
 // a machine without Docker, failed where CI promised one.
 func session(t *testing.T) *containers.Session {
 	t.Helper()
+	noteSettings()
 	if testing.Short() {
 		t.Skip("needs containers: not run with -short")
 	}

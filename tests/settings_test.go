@@ -1,0 +1,128 @@
+package tests
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// sweepBound is the bound of the sweeps of TestIdleRestart, and so above each of
+// their delays.
+const sweepBound = 15 * time.Second
+
+// mostRepeats bounds how many actors a sweep asks at each delay: each is one
+// that the engine has to place anew.
+const mostRepeats = 20
+
+// settings are the names of all, besides CI.
+var settings = []string{"KILLPOINT_OUT", "KILLPOINT_ENGINES", "KILLPOINT_SEED", "KILLPOINT_DELAYS", "KILLPOINT_REPEATS", knownBugsEnv}
+
+// noteSettings reads them once more while a test runs. What was read before the
+// first test, `go test` does not know of, and would give the cached result of a
+// run with other settings.
+func noteSettings() {
+	for _, name := range settings {
+		_ = os.Getenv(name)
+	}
+}
+
+// readSettings reads those of the environment that are the same for all tests.
+func readSettings() (err error) {
+	if run.seed, err = parseSeed(os.Getenv("KILLPOINT_SEED")); err != nil {
+		return err
+	}
+	if run.delays, err = parseDelays(os.Getenv("KILLPOINT_DELAYS")); err != nil {
+		return err
+	}
+	run.repeats, err = parseRepeats(os.Getenv("KILLPOINT_REPEATS"))
+	return err
+}
+
+// parseSeed takes a random one that a person can type where text is empty.
+func parseSeed(text string) (uint64, error) {
+	if text == "" {
+		return 1 + rand.Uint64N(1_000_000), nil
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil || n == 0 {
+		return 0, fmt.Errorf("the seed %q (KILLPOINT_SEED) is no whole number from 1 on", text)
+	}
+	return n, nil
+}
+
+func parseDelays(text string) ([]time.Duration, error) {
+	if text == "" {
+		return delays, nil
+	}
+	var list []time.Duration
+	for _, part := range strings.Split(text, ",") {
+		d, err := time.ParseDuration(strings.TrimSpace(part))
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("the delay %q (KILLPOINT_DELAYS) is no duration: write it as in 0,250ms,3s", part)
+		case d < 0 || d >= sweepBound:
+			return nil, fmt.Errorf("the delay %v (KILLPOINT_DELAYS) is not between 0 and the sweep's bound of %v", d, sweepBound)
+		case slices.Contains(list, d):
+			return nil, fmt.Errorf("the delay %v (KILLPOINT_DELAYS) is there twice: KILLPOINT_REPEATS asks more actors at each", d)
+		}
+		list = append(list, d)
+	}
+	return list, nil
+}
+
+func parseRepeats(text string) (int, error) {
+	if text == "" {
+		return 1, nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > mostRepeats {
+		return 0, fmt.Errorf("%q actors at each delay (KILLPOINT_REPEATS): it must be a whole number from 1 to %d", text, mostRepeats)
+	}
+	return n, nil
+}
+
+func TestSettings(t *testing.T) {
+	noteSettings()
+	n, err := parseSeed("")
+	require.NoError(t, err)
+	assert.NotZero(t, n, "0 is no seed of a person's")
+	n, err = parseSeed("17")
+	require.NoError(t, err)
+	assert.Equal(t, uint64(17), n)
+
+	d, err := parseDelays("")
+	require.NoError(t, err)
+	assert.Equal(t, delays, d)
+	d, err = parseDelays("0, 250ms,3s")
+	require.NoError(t, err)
+	assert.Equal(t, []time.Duration{0, 250 * time.Millisecond, 3 * time.Second}, d)
+
+	r, err := parseRepeats("")
+	require.NoError(t, err)
+	assert.Equal(t, 1, r)
+	r, err = parseRepeats("3")
+	require.NoError(t, err)
+	assert.Equal(t, 3, r)
+
+	for name, bad := range map[string]func(string) error{
+		"KILLPOINT_SEED":    func(s string) error { _, err := parseSeed(s); return err },
+		"KILLPOINT_DELAYS":  func(s string) error { _, err := parseDelays(s); return err },
+		"KILLPOINT_REPEATS": func(s string) error { _, err := parseRepeats(s); return err },
+	} {
+		for _, text := range map[string][]string{
+			"KILLPOINT_SEED":    {"0", "-1", "x", "1.5"},
+			"KILLPOINT_DELAYS":  {"250", "x", ",", "-1s", "15s", "1s,1000ms"},
+			"KILLPOINT_REPEATS": {"0", "-1", "x", "21"},
+		}[name] {
+			require.ErrorContains(t, bad(text), name, text)
+		}
+	}
+}
