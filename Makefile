@@ -11,7 +11,7 @@
 
 comma   := ,
 STAMP   := out/$(shell date +%Y%m%d-%H%M%S)
-ENGINE  ?= 2.3.19,2.3.5
+ENGINE  ?= 2.3.19
 RUN     ?= .
 OUT     ?= $(STAMP)
 SEED    ?=

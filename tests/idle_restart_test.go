@@ -19,14 +19,16 @@ var delays = []time.Duration{
 	2500 * time.Millisecond, 3000 * time.Millisecond, 3500 * time.Millisecond, 5000 * time.Millisecond,
 }
 
-// Expected health gaps. After SIGTERM, Rivet's own client wastes two tries on
-// the draining engine and finds the new one at its third, 7 to 8.75 s after
-// its connection was closed; the engine is back after about 5.2 s. After
-// SIGKILL its first try, at 1 to 1.25 s, finds it. The upper bounds leave room
-// for the re-placement of nine actors and the gateway's retry ticks.
+// Expected outages and health gaps. After SIGTERM, Rivet's own client wastes two
+// tries on the draining engine and finds the new one at its third, 7 to 8.75 s
+// after its connection was closed; the engine is back after about 5.2 s. After
+// SIGKILL its first try, at 1 to 1.25 s, finds it. The connection may be closed
+// some milliseconds after the signal is asked for, never before. The upper bounds
+// of the gap leave room for the re-placement of nine actors and the gateway's
+// retry ticks.
 var (
-	raceAfterStop  = check.HealthGap(1500*time.Millisecond, 6*time.Second)
-	raceAfterKill  = check.HealthGap(400*time.Millisecond, 4*time.Second)
+	raceAfterStop  = check.HealthGap(7*time.Second, 6*time.Second)
+	raceAfterKill  = check.HealthGap(time.Second, 4*time.Second)
 	noRaceWhenFast = check.HealthGap(0, time.Second)
 )
 
@@ -73,7 +75,7 @@ func label(engine string) string { return path.Base(engine) }
 func engines() []string {
 	list := os.Getenv("KILLPOINT_ENGINES")
 	if list == "" {
-		list = "2.3.19,2.3.5"
+		list = "2.3.19"
 	}
 	return strings.Split(list, ",")
 }

@@ -47,8 +47,8 @@ var moreReproductions = []reproduction{
 		seenBy:   []check.Invariant{check.DeliveredOnce()},
 		scenario: func() scenario.Scenario { return alone(scenario.SlowAnswer(3*time.Second), containers.EngineConfig{}) },
 	},
-	// The gateway tries again for some 0.2 s after the connection's end: whether
-	// the runtime is back by then is the machine's matter.
+	// After the connection's end the gateway tries some nine times, which takes it
+	// half a second: whether the runtime is back by then is the machine's matter.
 	{
 		bug: check.DeliveredTwice, behaviour: "runtime killed after the COMMIT", shows: sometimes,
 		seenBy: []check.Invariant{check.DeliveredOnce()},

@@ -4,7 +4,7 @@
 // Settings are environment variables:
 //
 //	KILLPOINT_OUT      the folder of the run (default: a new one under the system's temporary folder)
-//	KILLPOINT_ENGINES  engines to test, separated by commas (default: 2.3.19,2.3.5)
+//	KILLPOINT_ENGINES  engines to test, separated by commas (default: 2.3.19)
 //	KILLPOINT_SEED     what decides which actor is probed at which delay (default: random, and printed)
 //	KILLPOINT_DELAYS   of TestIdleRestart's sweeps, as "0,250ms,3s" (default: those of the original investigation)
 //	KILLPOINT_REPEATS  how many actors those sweeps ask at each delay (default: 1)
