@@ -17,6 +17,7 @@ OUT     ?= $(STAMP)
 SEED    ?=
 DELAYS  ?=
 REPEATS ?=
+KNOWN_BUGS ?=
 CELLS   ?= 5
 TRIALS  ?= 5
 FUZZ    ?= 10s
@@ -31,7 +32,7 @@ make_images = go run ./internal/cmd/images -engines '$(ENGINE)'
 with_images = images=$$($(make_images)) && eval "$$images" &&
 with_binary = images=$$($(make_images) -binary) && eval "$$images" &&
 # The tests run in their own directory, where a relative path leads elsewhere.
-with_out = mkdir -p '$(OUT)$(1)' && out=$$(CDPATH= cd '$(OUT)$(1)' && pwd) && KILLPOINT_SEED='$(SEED)' KILLPOINT_DELAYS='$(DELAYS)' KILLPOINT_REPEATS='$(REPEATS)' KILLPOINT_OUT="$$out"
+with_out = mkdir -p '$(OUT)$(1)' && out=$$(CDPATH= cd '$(OUT)$(1)' && pwd) && KILLPOINT_SEED='$(SEED)' KILLPOINT_DELAYS='$(DELAYS)' KILLPOINT_REPEATS='$(REPEATS)' KILLPOINT_KNOWN_BUGS='$(KNOWN_BUGS)' KILLPOINT_OUT="$$out"
 unit_packages = $$(go list ./... | grep -v '/tests$$')
 
 .PHONY: help setup images itest scorecard known-bugs unit test bench fuzz lint clean
@@ -49,7 +50,7 @@ images: setup ## make the images of a run and print the settings that name them
 	@$(make_images)
 
 itest: setup ## run the scenarios on the real engine
-	@$(with_images) $(call with_out,) go test -count=1 -timeout 20m -parallel '$(CELLS)' -v -skip '^TestScorecard$$' -run '$(RUN)' ./tests
+	@$(with_images) $(call with_out,) go test -count=1 -timeout 20m -parallel '$(CELLS)' -v -skip '^TestScorecard$$' -run '$(value RUN)' ./tests
 
 scorecard: setup ## plant each bug in the fixture and show which invariant catches it
 	@$(with_images) $(call with_out,-scorecard) go test -count=1 -timeout 5m -parallel '$(CELLS)' -v -run '^TestScorecard$$' ./tests

@@ -29,7 +29,7 @@ func HeartbeatsResume(within time.Duration) Invariant {
 		_, end := h.Span()
 		var all findings
 		for _, b := range readBeating(h, o) {
-			all.add(b.resumed(o, end, within))
+			all.add(b.resumed(h, end, within))
 		}
 		return all.sum("%d actors beat again", len(all))
 	}}
@@ -91,8 +91,9 @@ func (b *beating) beat(m mark, o *window.Outage) {
 	}
 }
 
-func (b *beating) resumed(o *window.Outage, end clock.Mono, within time.Duration) Finding {
+func (b *beating) resumed(h *history.History, end clock.Mono, within time.Duration) Finding {
 	due := b.answered.t.Add(within)
+	noise := window.NoiseBetween(h, b.answered.t, max(due, b.after.t))
 	switch {
 	case b.before.t == 0:
 		return undecided("actor %s never beat before the fault", b.actor)
@@ -102,8 +103,8 @@ func (b *beating) resumed(o *window.Outage, end clock.Mono, within time.Duration
 		return undecided("actor %s gave no answer after the fault", b.actor)
 	case b.after.t == 0 && end < due:
 		return undecided("actor %s had not beaten again when the trial ended, %v after its first answer, before the bound of %v", b.actor, end.Sub(b.answered.t), within)
-	case o.Noise.TooNoisy() && (b.after.t != 0 || end < due.Add(within)):
-		return undecided("actor %s did not beat again within %v, on a busy host (%v)", b.actor, within, o.Noise)
+	case noise.TooNoisy() && (b.after.t != 0 || end < due.Add(within)):
+		return undecided("actor %s did not beat again within %v, on a busy host (%v)", b.actor, within, noise)
 	case b.after.t == 0:
 		return failed([]uint64{b.before.seq, b.answered.seq}, "actor %s beat before the fault and never again, although it answered, bound %v", b.actor, within)
 	}
@@ -132,7 +133,7 @@ func HealthMeansAlive(health string, within time.Duration) Invariant {
 		var all findings
 		for _, p := range readPatients(h, o, health) {
 			if len(p.actions) > 0 {
-				all.add(p.alive(o, within))
+				all.add(p.alive(h, within))
 			}
 		}
 		return all.sum("%d actors that said they were well answered an action", len(all))
@@ -187,7 +188,7 @@ func readPatients(h *history.History, o *window.Outage, health string) []*patien
 	return out
 }
 
-func (p *patient) alive(o *window.Outage, within time.Duration) Finding {
+func (p *patient) alive(h *history.History, within time.Duration) Finding {
 	var bad *action
 	for _, a := range p.actions {
 		switch {
@@ -198,11 +199,11 @@ func (p *patient) alive(o *window.Outage, within time.Duration) Finding {
 			bad = &a
 		}
 	}
-	switch {
-	case bad == nil:
+	if bad == nil {
 		return undecided("actor %s said that it is well and answered no action, but nothing shows that it was the actor's doing", p.actor)
-	case bad.took() > within && o.Noise.TooNoisy():
-		return undecided("actor %s answered no action within %v, on a busy host (%v)", p.actor, within, o.Noise)
+	}
+	if noise := window.NoiseBetween(h, bad.begun.t, bad.ended.t); bad.took() > within && noise.TooNoisy() {
+		return undecided("actor %s answered no action within %v, on a busy host (%v)", p.actor, within, noise)
 	}
 	return failed([]uint64{p.well.seq, bad.begun.seq, bad.ended.seq}, "actor %s said that it is well, and answered none of %d actions after that: %s ended %s after %v (status %d %s), bound %v",
 		p.actor, len(p.actions), bad.inv.Name, bad.ret.Outcome, bad.took().Round(time.Millisecond), bad.ret.Status, bad.ret.Code, within)

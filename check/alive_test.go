@@ -27,8 +27,8 @@ func TestHeartbeatsResume(t *testing.T) {
 		{"never", answered, check.Fail, "actor a beat before the fault and never again"},
 		{"with errors only", func() *ht.Builder { return answered().Beat(250, "a", 1, "not sent") }, check.Fail, "never again"},
 		{"one that ended while the engine died does not count", func() *ht.Builder { return answered().Beat(105, "a", 1, "") }, check.Fail, "never again"},
-		{"late, on a busy host", func() *ht.Builder { return answered().At(290, history.KindNoise, busy).Beat(2301, "a", 2, "") }, check.Inconclusive, "busy"},
-		{"never, on a busy host", func() *ht.Builder { return answered().At(290, history.KindNoise, busy) }, check.Fail, "never again"},
+		{"late, on a busy host", func() *ht.Builder { return answered().At(590, history.KindNoise, busy).Beat(2301, "a", 2, "") }, check.Inconclusive, "busy"},
+		{"never, on a busy host", func() *ht.Builder { return answered().At(590, history.KindNoise, busy) }, check.Fail, "never again"},
 		{"no answer either", struck, check.Inconclusive, "gave no answer"},
 		{"no beat before", func() *ht.Builder { return struck().Life(1, 2, "b", 1).Beat(250, "a", 1, "").Beat(250, "b", 1, "") }, check.Inconclusive, "b never beat before"},
 		{"one of two never", func() *ht.Builder { return answered().Life(1, 2, "b", 1) }, check.Fail, "actor a"},
@@ -42,7 +42,7 @@ func TestHeartbeatsThatHadNoTimeToResume(t *testing.T) {
 		assert.Equal(t, want, one(t, h, check.HeartbeatsResume(2*time.Second)).State, end)
 	}
 	for end, want := range map[int]check.State{4299: check.Inconclusive, 4300: check.Fail} {
-		h := struck().Op(210, 300, ht.Probe("a", 0), ht.OK("a", 1)).At(290, history.KindNoise, &history.Noise{SpanNS: 500e6, Busy: 0.99}).End(end)
+		h := struck().Op(210, 300, ht.Probe("a", 0), ht.OK("a", 1)).At(590, history.KindNoise, &history.Noise{SpanNS: 500e6, Busy: 0.99}).End(end)
 		assert.Equal(t, want, one(t, h, check.HeartbeatsResume(2*time.Second)).State, "busy, %d", end)
 	}
 }

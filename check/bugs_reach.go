@@ -22,11 +22,12 @@ import (
 // listen_for_signals and Main::Wake). A client that sends the Stopped again
 // after its reconnect ends that at once; one that forgot it never does.
 var StoppedForgotten = KnownBug{
-	Name: "stopped-forgotten",
-	Says: "a Stopped that the engine did not store and the runtime does not send again leaves the actor unreachable",
-	Ends: "the engine's actor_stop_threshold, 30 minutes, counted from its restart where that was after a SIGTERM",
-	Sees: []string{"answers-within-bound"},
-	Mark: stoppedForgotten,
+	Name:  "stopped-forgotten",
+	Says:  "a Stopped that the engine did not store and the runtime does not send again leaves the actor unreachable",
+	Ends:  "the engine's actor_stop_threshold, 30 minutes, counted from its restart where that was after a SIGTERM",
+	Sees:  []string{"answers-within-bound"},
+	Hides: unreachable,
+	Mark:  stoppedForgotten,
 }
 
 // LeaseOutlivesEngine: work on an actor that was in the engine's memory when it
@@ -42,11 +43,12 @@ var StoppedForgotten = KnownBug{
 // woken, however long it slept: what an engine takes up at its start is in memory
 // for as long (measured; which of it is in the way is not known).
 var LeaseOutlivesEngine = KnownBug{
-	Name: "lease-outlives-engine",
-	Says: "an engine that was killed keeps its leases: an actor that had just fallen asleep, or was starting, cannot be reached",
-	Ends: "the first 10 s tick of the new engine at which the killed one has not pinged for 30 s: 20 or 30 s after its start",
-	Sees: []string{"answers-within-bound"},
-	Mark: leaseOutlivesEngine,
+	Name:  "lease-outlives-engine",
+	Says:  "an engine that was killed keeps its leases: an actor that had just fallen asleep, or was starting, cannot be reached",
+	Ends:  "the first 10 s tick of the new engine at which the killed one has not pinged for 30 s: 20 or 30 s after its start",
+	Sees:  []string{"answers-within-bound"},
+	Hides: unreachable,
+	Mark:  leaseOutlivesEngine,
 }
 
 // StoppedEngineCounted: an engine that stops does not take itself off the list
@@ -57,11 +59,12 @@ var LeaseOutlivesEngine = KnownBug{
 // waits for an engine that is gone. Up to 2.3.11 an engine that stops on a busy
 // machine may count twice: there one restart can do it.
 var StoppedEngineCounted = KnownBug{
-	Name: "stopped-engine-counted",
-	Says: "after two restarts within 20 s a third or more of what the engine has to do waits, because it counts on engines that have stopped",
-	Ends: "all but one of the engines that are gone have not pinged for 20 s, and something is to do",
-	Sees: []string{"answers-within-bound"},
-	Mark: stoppedEngineCounted,
+	Name:  "stopped-engine-counted",
+	Says:  "after two restarts within 20 s a third or more of what the engine has to do waits, because it counts on engines that have stopped",
+	Ends:  "all but one of the engines that are gone have not pinged for 20 s, and something is to do",
+	Sees:  []string{"answers-within-bound"},
+	Hides: unreachable,
+	Mark:  stoppedEngineCounted,
 }
 
 // farTooLong is longer than a healthy restart takes to reach any actor, by
@@ -189,6 +192,8 @@ type reach struct {
 	greeted clock.Mono
 	// workers are the ends of what shared the engine's work.
 	workers []mark
+	// forgets: the runtime is set to forget its actors.
+	forgets bool
 }
 
 // reachActor is one actor: its words, and what clients asked of it.
@@ -206,10 +211,12 @@ type reachOp struct {
 	begun mark
 	ended mark // 0: never
 	ok    bool
+	// decisive: an error of which waiting for the actor is not the reason.
+	decisive bool
 }
 
 func readReach(h *history.History) *reach {
-	r := &reach{actors: map[string]*reachActor{}}
+	r := &reach{actors: map[string]*reachActor{}, forgets: forgets(h)}
 	asked := map[string]string{}
 	lost := clock.Mono(1) // 0: connected
 	for _, e := range h.ByTime() {
@@ -255,7 +262,7 @@ func readReach(h *history.History) *reach {
 		case *history.Return:
 			if a, ok := asked[b.Op]; ok {
 				op := r.actors[a].ops[b.Op]
-				op.ended, op.ok = m, b.Outcome == history.OK
+				op.ended, op.ok, op.decisive = m, b.Outcome == history.OK, decisive(b, r.forgets)
 			}
 		}
 		if r.end < e.T && !teardown(e.Body) {
@@ -402,7 +409,7 @@ func (r *reach) struck(why func(spell) []uint64) map[string][]uint64 {
 }
 
 // spell finds the actor's longest one since the last first good /health, from
-// its first being asked to its first good answer. An actor whose code is at
+// its first being asked to its first good answer or decisive error. An actor whose code is at
 // work, starting or stopping, has none: it has the word.
 func (r *reach) spell(a *reachActor) (spell, bool) {
 	from, to, asked := a.waited(r.now.healthy.t, r.end)
@@ -428,9 +435,26 @@ func (r *reach) spell(a *reachActor) (spell, bool) {
 	return longest, longest.to != 0
 }
 
-// waited is from when to when somebody who asked the actor had no good answer,
-// and the first and the last of the events that say so. from is 0 where nobody
-// asked.
+// stillWaiting are the codes by which the gateway says that it gave up waiting
+// for an actor.
+var stillWaiting = []string{"guard.actor_ready_timeout", "guard.retry_attempts_exceeded"}
+
+// decisive reports whether the client was told something: an error which is not
+// that the actor cannot be reached. A runtime that forgets its actors says so of
+// each.
+func decisive(b *history.Return, forgets bool) bool {
+	switch b.Cause {
+	case history.CauseStatus:
+		return !slices.Contains(stillWaiting, b.Code) && (!forgets || b.Code != "envoy.actor_not_found")
+	case history.CauseRefused, history.CauseReset:
+		return true
+	}
+	return false
+}
+
+// waited is from when to when somebody who asked the actor was told nothing, by
+// it or of it, and the first and the last of the events that say so. from is 0
+// where nobody asked.
 func (a *reachActor) waited(since, end clock.Mono) (from, to clock.Mono, seqs []uint64) {
 	to = end
 	var first, last mark
@@ -441,7 +465,7 @@ func (a *reachActor) waited(since, end clock.Mono) (from, to clock.Mono, seqs []
 		if first.t == 0 || op.begun.t < first.t {
 			first = op.begun
 		}
-		if op.ok && op.ended.t < to {
+		if (op.ok || op.decisive) && op.ended.t < to {
 			to = op.ended.t
 		}
 	}

@@ -40,6 +40,9 @@ type Invariant struct {
 	Name string
 	// Check returns the finding; its Invariant is filled in by Judge.
 	Check func(*history.History) Finding
+	// own: it is about the trial itself or about a known bug, and no known bug
+	// accounts for it.
+	own bool
 }
 
 // Verdict is the sum of the findings: fail if one failed, else inconclusive
@@ -117,7 +120,7 @@ func undecided(format string, args ...any) Finding {
 
 // complete: the plan was carried out to its end.
 func complete() Invariant {
-	return Invariant{Name: "trial-complete", Check: func(h *history.History) Finding {
+	return Invariant{Name: "trial-complete", own: true, Check: func(h *history.History) Finding {
 		if h.Complete() {
 			return passed("the plan was carried out")
 		}

@@ -79,7 +79,11 @@ type counterOp struct {
 	asked, observed clock.Mono
 	attempts        int
 	again           clock.Mono // its last attempt began
-	seqs            []uint64
+	// halves are how many of the attempts may have been half carried out; half: it
+	// is one of those, which may have been counted, and is for itself.
+	halves int
+	half   bool
+	seqs   []uint64
 }
 
 type ledgerRead struct {
@@ -94,6 +98,9 @@ func (o *counterOp) String() string {
 	what := "a read"
 	if o.write {
 		what = "the write " + o.id
+	}
+	if o.half {
+		what = "half of " + what
 	}
 	if o.count < 0 {
 		return what + " without a count"
@@ -116,6 +123,7 @@ func (c Counter) actors(h *history.History) []*counterActor {
 	}
 	out := make([]*counterActor, 0, len(r.actors))
 	for _, a := range r.actors {
+		slices.SortStableFunc(a.writes, func(x, y *counterOp) int { return cmp.Compare(x.begun, y.begun) })
 		out = append(out, a)
 	}
 	slices.SortFunc(out, func(a, b *counterActor) int { return cmp.Compare(a.id, b.id) })
@@ -176,6 +184,16 @@ func (r *counterReader) returned(inv, e history.Event, b *history.Return) {
 func (r *counterReader) writeReturned(a *counterActor, w *counterOp, inv, e history.Event, b *history.Return) {
 	w.seqs = append(w.seqs, e.Seq)
 	switch {
+	case b.Code == codeHalf:
+		w.halves++
+		w.possible = w.attempts > w.halves
+		a.writes = append(a.writes, &counterOp{
+			id: w.id, write: true, half: true, begun: inv.T, ended: never, possible: true, count: -1,
+			attempts: 1, again: inv.T, seqs: []uint64{inv.Seq, e.Seq},
+		})
+	case b.Code == codeRepeated && w.halves > 0:
+		// The half may be what is in the ledger.
+		w.possible = w.attempts-1 > w.halves
 	case b.Outcome == history.OK || b.Code == codeRepeated:
 		w.ended = min(w.ended, e.T)
 	case b.Outcome == history.Fail && w.attempts == 1:
@@ -449,6 +467,12 @@ func (a *counterActor) bounds(o *counterOp, booked map[string]bool) (least, most
 	for _, w := range a.writes {
 		sent[w.id] = true
 		applied := booked[w.id]
+		if w.half || w.halves > 0 && w.ended == never { // the ledger says nothing of its count
+			if w.possible && w.begun <= o.observed {
+				most++
+			}
+			continue
+		}
 		switch {
 		case w == o:
 			least++
@@ -469,15 +493,16 @@ func (a *counterActor) bounds(o *counterOp, booked map[string]bool) (least, most
 }
 
 // retriedBefore are the events of the writes with several attempts that began
-// before o returned: one of them is to blame.
+// before o returned: one of them is to blame. Of more than eight, the last, since
+// they are for a person.
 func (a *counterActor) retriedBefore(o *counterOp) []uint64 {
-	var out []uint64
+	var ops []*counterOp
 	for _, w := range a.writes {
 		if w != o && w.attempts > 1 && w.begun <= o.observed {
-			out = append(out, w.seqs...)
+			ops = append(ops, w)
 		}
 	}
-	return out
+	return slices.Concat(seqsOf(ops[max(0, len(ops)-8):])...)
 }
 
 // seqs are the events of a write and of the ledger.

@@ -133,7 +133,7 @@ func SocketEndSeen(name string) Invariant {
 		held, none := underWay(h, o, name)
 		var all findings
 		for _, l := range held {
-			all.add(socketEnd(o, l))
+			all.add(socketEnd(h, o, l))
 		}
 		if len(held) == 0 {
 			return none
@@ -142,13 +142,14 @@ func SocketEndSeen(name string) Invariant {
 	}}
 }
 
-func socketEnd(o *window.Outage, l *lasting) Finding {
+func socketEnd(h *history.History, o *window.Outage, l *lasting) Finding {
 	after := l.ended.t.Sub(o.FaultT).Round(time.Millisecond)
+	noise := window.NoiseBetween(h, o.Healthy, l.ended.t)
 	switch {
 	case l.ret.Outcome == history.OK:
 		return passed("the WebSocket to actor %s went on over the restart", l.inv.Key)
-	case l.ret.Cause == history.CauseTimeout && o.Noise.TooNoisy():
-		return undecided("no pong came on the WebSocket to actor %s, on a busy host (%v)", l.inv.Key, o.Noise)
+	case l.ret.Cause == history.CauseTimeout && noise.TooNoisy():
+		return undecided("no pong came on the WebSocket to actor %s, on a busy host (%v)", l.inv.Key, noise)
 	case l.ret.Cause == history.CauseTimeout:
 		return failed(l.witness(), "the WebSocket to actor %s (%s) stayed open and silent: no close, and no pong until %v after /health", l.inv.Key, l.inv.Actor, l.ended.t.Sub(o.Healthy).Round(time.Millisecond))
 	case l.ret.Cause == history.CauseStopped:
@@ -180,7 +181,7 @@ func StreamNotCutSilently(name string, within time.Duration) Invariant {
 		struck, none := underWay(h, o, name)
 		var all findings
 		for _, l := range struck {
-			all.add(streamEnd(o, l, within))
+			all.add(streamEnd(h, o, l, within))
 		}
 		if len(struck) == 0 {
 			return none
@@ -189,9 +190,10 @@ func StreamNotCutSilently(name string, within time.Duration) Invariant {
 	}}
 }
 
-func streamEnd(o *window.Outage, l *lasting, within time.Duration) Finding {
+func streamEnd(h *history.History, o *window.Outage, l *lasting, within time.Duration) Finding {
 	last := l.begun.t.Add(time.Duration(l.so.LastNS))
 	silent := l.ended.t.Sub(last).Round(time.Millisecond)
+	noise := window.NoiseBetween(h, max(last, o.FaultT), l.ended.t)
 	// A client whose patience ended, or whom the harness took away.
 	waited := l.ret.Cause == history.CauseTimeout || l.ret.Cause == history.CauseStopped
 	switch {
@@ -202,8 +204,8 @@ func streamEnd(o *window.Outage, l *lasting, within time.Duration) Finding {
 	case waited && l.ended.t < o.Healthy.Add(within):
 		return undecided("the stream from actor %s stood still after %d of %d chunks, and its client left %v after /health, before the bound of %v",
 			l.inv.Key, l.so.Got, l.so.Of, l.ended.t.Sub(o.Healthy).Round(time.Millisecond), within)
-	case waited && o.Noise.TooNoisy():
-		return undecided("the stream from actor %s did not end, on a busy host (%v)", l.inv.Key, o.Noise)
+	case waited && noise.TooNoisy():
+		return undecided("the stream from actor %s did not end, on a busy host (%v)", l.inv.Key, noise)
 	case waited:
 		return failed(l.witness(), "the stream from actor %s (%s) stood still after %d of %d chunks, and its client was told nothing for %v", l.inv.Key, l.inv.Actor, l.so.Got, l.so.Of, silent)
 	}
@@ -220,6 +222,7 @@ func WorksAgain(name string, within time.Duration) Invariant {
 			return undecided("%v", err)
 		}
 		_, end := h.Span()
+		noise := window.NoiseBetween(h, o.Healthy, o.Healthy.Add(within))
 		var last *lasting
 		for _, l := range lastings(h, name) {
 			if l.begun.t < o.Healthy {
@@ -236,8 +239,8 @@ func WorksAgain(name string, within time.Duration) Invariant {
 			return passed("%s worked again %v after /health", name, last.ended.t.Sub(o.Healthy).Round(time.Millisecond))
 		case end < o.Healthy.Add(within):
 			return undecided("%s had not worked again when the trial ended, %v after /health", name, end.Sub(o.Healthy).Round(time.Millisecond))
-		case o.Noise.TooNoisy():
-			return undecided("%s did not work again within %v, on a busy host (%v)", name, within, o.Noise)
+		case noise.TooNoisy():
+			return undecided("%s did not work again within %v, on a busy host (%v)", name, within, noise)
 		}
 		return failed(last.witness(), "%s to actor %s (%s) did not work again within %v of /health", name, last.inv.Key, last.inv.Actor, within)
 	}}
@@ -317,6 +320,7 @@ func (a *setAlarm) judge(h *history.History, o *window.Outage, within time.Durat
 	earliest, latest := a.due()
 	_, end := h.Span()
 	by := o.Healthy.Add(within)
+	noise := window.NoiseBetween(h, o.Healthy, by)
 	switch {
 	case len(a.fired) > 1:
 		return failed(a.seqs(), "the alarm of actor %s (%s) fired %d times", a.inv.Key, a.inv.Actor, len(a.fired))
@@ -331,8 +335,8 @@ func (a *setAlarm) judge(h *history.History, o *window.Outage, within time.Durat
 			latest.Sub(o.FaultT).Round(time.Millisecond), a.fired[0].t.Sub(o.Healthy).Round(time.Millisecond))
 	case len(a.fired) == 0 && end < by:
 		return undecided("the alarm of actor %s had not fired when the trial ended, %v after /health, before its bound of %v", a.inv.Key, end.Sub(o.Healthy).Round(time.Millisecond), within)
-	case o.Noise.TooNoisy():
-		return undecided("the alarm of actor %s did not fire within %v, on a busy host (%v)", a.inv.Key, within, o.Noise)
+	case noise.TooNoisy():
+		return undecided("the alarm of actor %s did not fire within %v, on a busy host (%v)", a.inv.Key, within, noise)
 	case len(a.fired) == 0:
 		return failed(a.seqs(), "the alarm of actor %s (%s), due while the engine was down, never fired; bound %v after /health", a.inv.Key, a.inv.Actor, within)
 	}

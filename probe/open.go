@@ -39,6 +39,14 @@ func newProgress(of int) *progress {
 	return &progress{begun: clock.Now(), so: Progress{Of: of, FirstNS: -1, LastNS: -1}}
 }
 
+// begin counts the times from now on: from the operation's invoke, which was
+// recorded an instant ago.
+func (p *progress) begin() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.begun = clock.Now()
+}
+
 // add counts one more and tells how many there are.
 func (p *progress) add() int {
 	p.mu.Lock()
@@ -100,6 +108,7 @@ func (g *Gateway) Open(ctx context.Context, r Request) (*Socket, error) {
 
 // hold opens, and returns what became of it.
 func (s *Socket) hold(ctx context.Context, g *Gateway, r Request) history.Return {
+	s.got.begin()
 	conn, ret := g.open(ctx, r)
 	if conn == nil {
 		s.opened <- &NoSocketError{ret}
@@ -171,6 +180,12 @@ func (s *Socket) Ended() <-chan struct{} { return s.over }
 func (s *Socket) Prove(ctx context.Context, deadline clock.Mono) {
 	timer := time.NewTimer(deadline.Sub(clock.Now()))
 	defer timer.Stop()
+	// A pong that nobody asked for, as of a message that was delivered twice,
+	// proves nothing of now.
+	select {
+	case <-s.pongs:
+	default:
+	}
 	// Where it fails, the reader meets the same error, or silence.
 	_ = s.conn.WriteJSON(map[string]string{"type": "ping"})
 	select {

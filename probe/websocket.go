@@ -125,7 +125,7 @@ func brokenExchange(outer, ctx context.Context, err error) history.Return {
 	case errors.As(err, &wrong):
 		ret.Cause = history.CauseUnreadable
 	default:
-		ret.Cause, ret.Detail = history.CauseReset, fmt.Sprintf("the WebSocket broke before the pong: %v", err)
+		ret.Cause, ret.Detail = history.CauseReset, fmt.Sprintf("the WebSocket broke: %v", err)
 	}
 	return ret
 }

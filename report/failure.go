@@ -275,8 +275,8 @@ func (t Trial) repeatsText(b *strings.Builder) {
 		return
 	}
 	b.WriteString("  repeated, for the carryings-out before this one proved nothing\n")
-	for i, verdict := range t.Repeats {
-		fmt.Fprintf(b, "    %d. %s\n", i+1, cut(headline(verdict)))
+	for i, a := range t.Repeats {
+		fmt.Fprintf(b, "    %d. %s\n", i+1, cut(headline(a.Verdict.String())))
 	}
 }
 

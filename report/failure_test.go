@@ -328,8 +328,12 @@ type resultFile struct {
 	Trials  []struct {
 		Bugs        []string
 		Seed, Again string
-		Repeats     []string
-		Failure     *struct {
+		Repeats     []struct {
+			History string
+			Verdict check.Verdict
+			Bugs    []string
+		}
+		Failure *struct {
 			Line    string
 			Event   uint64
 			Finding check.Finding
@@ -370,7 +374,7 @@ func TestTheResultHasTheFailureForPrograms(t *testing.T) {
 	require.NoError(t, err)
 	tr.Again = "make itest RUN=X"
 	got := results(t, tr)
-	assert.Equal(t, 2, got.Version)
+	assert.Equal(t, 3, got.Version)
 	one := got.Trials[0]
 	assert.Equal(t, "18364758544493064720", one.Seed)
 	assert.Equal(t, "make itest RUN=X", one.Again)
@@ -431,11 +435,17 @@ func TestTheSeedIsTheHeadersWhereThatHasOne(t *testing.T) {
 
 // Repeats are told whatever came of the last one.
 func TestRepeatsAreReported(t *testing.T) {
-	missed := []string{"inconclusive: commit-held: no transaction was held\nmore", "inconclusive: fault-landed: it was late"}
+	late := check.Finding{Invariant: "fault-landed", State: check.Inconclusive, Summary: "it was late"}
+	met := check.Finding{Invariant: "counter", State: check.Known, Bugs: []string{"slow-drain"}}
 	for _, known := range [][]check.KnownBug{nil, {lostByDesign("a")}} {
 		tr, err := report.Judge(stored(t, t.TempDir(), &lostWrite().Builder), known, check.LedgerKeeps("tick", "ledger"))
 		require.NoError(t, err)
-		tr.Repeats = missed
+		tr.Repeats = []report.Attempt{
+			{Dir: tr.Dir + "-1", Verdict: check.Verdict{State: check.Inconclusive, Findings: []check.Finding{
+				{Invariant: "commit-held", State: check.Inconclusive, Summary: "no transaction was held\nmore"},
+			}}},
+			{Dir: tr.Dir + "-2", Verdict: check.Verdict{State: check.Inconclusive, Findings: []check.Finding{met, late}}},
+		}
 		var text strings.Builder
 		require.NoError(t, tr.Text(&text))
 		md := report.Run{Trials: []report.Trial{tr}}.Markdown()
@@ -444,6 +454,13 @@ func TestRepeatsAreReported(t *testing.T) {
 			assert.Contains(t, form, "inconclusive: fault-landed: it was late\n")
 		}
 		assert.Contains(t, md, ", after 2 that proved nothing | ")
-		assert.Equal(t, missed, results(t, tr).Trials[0].Repeats)
+		got := results(t, tr).Trials[0].Repeats
+		require.Len(t, got, 2)
+		for i, a := range tr.Repeats {
+			assert.Equal(t, filepath.Base(a.Dir)+"/history.jsonl", got[i].History, "relative, so that the folder can be moved")
+			assert.Equal(t, a.Verdict, got[i].Verdict)
+		}
+		assert.Empty(t, got[0].Bugs)
+		assert.Equal(t, []string{"slow-drain"}, got[1].Bugs)
 	}
 }

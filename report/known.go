@@ -11,9 +11,11 @@ import (
 
 // Bugs are the names of the known bugs that the trial met, whatever else it
 // met, in order.
-func (t Trial) Bugs() []string {
+func (t Trial) Bugs() []string { return bugs(t.Verdict) }
+
+func bugs(v check.Verdict) []string {
 	var names []string
-	for _, f := range t.Verdict.Findings {
+	for _, f := range v.Findings {
 		if f.State == check.Known {
 			names = append(names, f.Bugs...)
 		}

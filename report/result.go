@@ -9,8 +9,9 @@ import (
 )
 
 // resultVersion grows when a reader of an older result.json would misread it.
-// In 2 a trial's state, and with it the run's, can be "known".
-const resultVersion = 2
+// In 2 a trial's state, and with it the run's, can be "known"; in 3 repeats are
+// objects, where they were the verdicts' first lines.
+const resultVersion = 3
 
 type result struct {
 	Format  string        `json:"format"`
@@ -28,10 +29,17 @@ type trialResult struct {
 	// Seed is text: not every reader of JSON keeps 64 bits.
 	Seed  string `json:"seed,omitempty"`
 	Again string `json:"again,omitempty"`
-	// Repeats are the verdicts of earlier carryings-out, which proved nothing.
-	Repeats []string       `json:"repeats,omitempty"`
-	Failure *failureResult `json:"failure,omitempty"`
-	Outage  *outageResult  `json:"outage,omitempty"`
+	// Repeats are the earlier carryings-out, in order, which proved nothing.
+	Repeats []attemptResult `json:"repeats,omitempty"`
+	Failure *failureResult  `json:"failure,omitempty"`
+	Outage  *outageResult   `json:"outage,omitempty"`
+}
+
+// attemptResult has the fields of a trialResult that every carrying-out has.
+type attemptResult struct {
+	History string        `json:"history"`
+	Verdict check.Verdict `json:"verdict"`
+	Bugs    []string      `json:"bugs,omitempty"`
 }
 
 // failureResult is there where the trial failed or is inconclusive.
@@ -103,8 +111,16 @@ func (r Run) result() result {
 	for _, t := range r.Trials {
 		out.Trials = append(out.Trials, trialResult{
 			Name: t.Name, History: r.relative(HistoryPath(t.Dir)), Verdict: t.Verdict, Bugs: t.Bugs(),
-			Seed: t.Seed, Again: t.Again, Repeats: t.Repeats, Failure: r.failure(t.failed()), Outage: outage(t.Outage),
+			Seed: t.Seed, Again: t.Again, Repeats: r.repeated(t), Failure: r.failure(t.failed()), Outage: outage(t.Outage),
 		})
+	}
+	return out
+}
+
+func (r Run) repeated(t Trial) []attemptResult {
+	var out []attemptResult
+	for _, a := range t.Repeats {
+		out = append(out, attemptResult{r.relative(HistoryPath(a.Dir)), a.Verdict, bugs(a.Verdict)})
 	}
 	return out
 }

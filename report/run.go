@@ -84,8 +84,8 @@ func (t Trial) markdown(b *strings.Builder) {
 	fmt.Fprintf(b, "\n## %s\n\n%s\n\n%s\n", t.Name, t.Title, cell(line))
 	if f == nil && len(t.Repeats) > 0 {
 		b.WriteString("\nRepeated, for the carryings-out before this one proved nothing:\n\n")
-		for _, verdict := range t.Repeats {
-			fmt.Fprintf(b, "1. %s\n", headline(verdict))
+		for _, a := range t.Repeats {
+			fmt.Fprintf(b, "1. %s\n", headline(a.Verdict.String()))
 		}
 	}
 	if f != nil {

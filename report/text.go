@@ -35,11 +35,17 @@ type Trial struct {
 	Seed string
 	// Again is the command that runs this trial again.
 	Again string
-	// Repeats are the verdicts of the carryings-out before this one that proved
-	// nothing, in order: this one is the repetition that ended them.
-	Repeats []string
+	// Repeats are the carryings-out before this one, in order, which proved
+	// nothing: this one is the repetition that ended them.
+	Repeats []Attempt
 
 	failure *failure // nil where it passed, met known bugs only, or nobody judged it
+}
+
+// Attempt is a carrying-out of a trial that proved nothing.
+type Attempt struct {
+	Dir     string // its folder, with its history
+	Verdict check.Verdict
 }
 
 // Judge reads the history in a trial's folder and judges it. If the verdict is
@@ -139,8 +145,8 @@ func (t Trial) Text(w io.Writer) error {
 		t.failureText(&b, f)
 	} else {
 		fmt.Fprintf(&b, "  verdict        %s\n", t.verdictText())
-		for i, verdict := range t.Repeats {
-			fmt.Fprintf(&b, "  repeated       carrying-out %d: %s\n", i+1, headline(verdict))
+		for i, a := range t.Repeats {
+			fmt.Fprintf(&b, "  repeated       carrying-out %d: %s\n", i+1, headline(a.Verdict.String()))
 		}
 		fmt.Fprintf(&b, "  history        %s\n", HistoryPath(t.Dir))
 	}

@@ -41,7 +41,7 @@ func stage(t *testing.T, bound time.Duration) (*Stage, func() *history.History) 
 	w, err := history.Create(path, history.Header{})
 	require.NoError(t, err)
 	s := &Stage{
-		History: w, made: &[]probe.Target{}, Sweep: probe.Sweep{Timeout: time.Second, Bound: bound},
+		History: w, made: &made{}, Sweep: probe.Sweep{Timeout: time.Second, Bound: bound},
 		Counter: &workload.Counter{API: namer{}, Namespace: "n", Pool: "p", Timeout: time.Second, Gateway: &probe.Gateway{Base: gateway.URL, Recorder: w}},
 	}
 	return s, func() *history.History {
@@ -84,7 +84,7 @@ func TestActionProbesAskAtOnce(t *testing.T) {
 	course := begun(t, s, Immediately)
 	require.NoError(t, course.Recovered(t.Context(), clock.Now()))
 	require.NoError(t, course.End(t.Context()))
-	assert.Equal(t, []probe.Target{{Actor: "id-action-new-key-tick", Key: "action-new-key-tick"}}, *s.made, "its ledger is read back")
+	assert.Equal(t, []probe.Target{{Actor: "id-action-new-key-tick", Key: "action-new-key-tick"}}, s.made.all, "its ledger is read back")
 	h := read()
 	assert.Len(t, asked(h), 4)
 	first := h.Events[0].Body.(*history.Invoke)

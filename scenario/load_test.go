@@ -43,7 +43,7 @@ func TestCreatingStopsAtTheFirstThatHangs(t *testing.T) {
 	require.NoError(t, err)
 	begun := clock.Now()
 	require.NoError(t, course.Recovered(t.Context(), begun))
-	assert.Equal(t, []probe.Target{{Actor: "id-new-00", Key: "new-00"}}, *s.made)
+	assert.Equal(t, []probe.Target{{Actor: "id-new-00", Key: "new-00"}}, s.made.all)
 
 	h, ticks := read(), map[string]int{}
 	var creates []*history.Invoke

@@ -3,6 +3,8 @@ package scenario
 import (
 	"context"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/killpoint/killpoint/check"
@@ -50,11 +52,21 @@ type Stage struct {
 	// Sweep is the scenario's, for its timeout and bound.
 	Sweep probe.Sweep
 
-	made *[]probe.Target
+	made *made
+}
+
+// made are the actors that parts made, which go on beside each other.
+type made struct {
+	mu  sync.Mutex
+	all []probe.Target
 }
 
 // ReadBack has the ledger of an actor that the part made read at the end.
-func (s *Stage) ReadBack(t probe.Target) { *s.made = append(*s.made, t) }
+func (s *Stage) ReadBack(t probe.Target) {
+	s.made.mu.Lock()
+	defer s.made.mu.Unlock()
+	s.made.all = append(s.made.all, t)
+}
 
 // Expect watches for an event from now on. The function that it returns waits
 // for it, for at most d; what names it where it does not come.
@@ -94,7 +106,8 @@ func At(e history.Event, actor, breakpoint string) bool {
 }
 
 // UnderLoad has clients work on actors of their own from before the fault until
-// after the sweep.
+// after the sweep. The fault strikes when some writes to each of the actors have
+// returned, in the moment in which the last of them was acknowledged.
 func UnderLoad(l workload.Load) Part { return underLoad{l} }
 
 type underLoad struct{ workload.Load }
@@ -105,12 +118,43 @@ func (u underLoad) Actors() ([]string, int) {
 	return workload.Keys("load", u.ActorCount()), 0
 }
 
+// loadFirst is how many writes of each actor come before the fault, loadBound
+// how long they may take.
+const (
+	loadFirst = 5
+	loadBound = 15 * time.Second
+)
+
 func (u underLoad) Begin(ctx context.Context, s *Stage) (Course, error) {
+	left := map[string]int{} // writes to come, of each actor
+	for _, t := range s.Actors {
+		left[t.Actor] = loadFirst
+	}
+	ticks := map[string]string{} // the actor of each that is under way
+	working := s.Expect(func(e history.Event) bool {
+		switch b := e.Body.(type) {
+		case *history.Invoke:
+			if _, ours := left[b.Actor]; ours && b.Name == workload.Tick {
+				ticks[b.Op] = b.Actor
+			}
+		case *history.Return:
+			actor, ours := ticks[b.Op]
+			if !ours {
+				return false
+			}
+			left[actor]--
+			return b.Outcome == history.OK && !slices.ContainsFunc(s.Actors, func(t probe.Target) bool { return left[t.Actor] > 0 })
+		}
+		return false
+	})
 	stop := s.Counter.Start(ctx, u.Load, s.Actors)
-	return Course{End: func(context.Context) error { stop(); return nil }}, nil
+	course := Course{End: func(context.Context) error { stop(); return nil }}
+	return course, working(ctx, loadBound, fmt.Sprintf("%d writes of each actor under load", loadFirst))
 }
 
-func (underLoad) Invariants() []check.Invariant { return nil }
+func (u underLoad) Invariants() []check.Invariant {
+	return []check.Invariant{check.LoadWhenStruck(workload.Tick, workload.Keys("load", u.ActorCount())...)}
+}
 
 // CommitHeld has one actor open a transaction, write, and stop before its
 // COMMIT; there the fault strikes, and the actor goes on half a second later.

@@ -52,7 +52,7 @@ type trial struct {
 	delays  []time.Duration // of the sweep, as asked
 	targets []probe.Target  // of the sweep, one for each of them
 	parts   []*part
-	made    []probe.Target // by parts, to read back
+	made    made // by parts, to read back
 	healthy clock.Mono
 }
 
@@ -363,14 +363,7 @@ func (t *trial) waitHealthy(ctx context.Context) (err error) {
 // waitAfterHealthy counts from the answer of /health, not from when it was
 // read: the engine leaves d after it was well.
 func (t *trial) waitAfterHealthy(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(t.healthy.Add(d).Sub(clock.Now()))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	return until(ctx, t.healthy.Add(d))
 }
 
 // sweep asks, and lets the parts see that the engine is back.
@@ -399,7 +392,7 @@ func (t *trial) sweep(ctx context.Context) error {
 func (t *trial) readBack(ctx context.Context) error {
 	ctx, cancel := bounded(ctx, readBackBound, "the ledgers and counts")
 	defer cancel()
-	all := slices.Concat(t.targets, t.made)
+	all := slices.Concat(t.targets, t.made.all)
 	for _, p := range t.parts {
 		all = append(all, p.actors...)
 	}
@@ -410,14 +403,18 @@ func (t *trial) readBack(ctx context.Context) error {
 	return nil
 }
 
+// cleanUp gives each its own bound: a part that does not end must not keep the
+// cell from being removed.
 func (t *trial) cleanUp() error {
-	ctx, cancel := bounded(context.Background(), cleanUpBound, "the trial to be cleaned up")
-	defer cancel()
 	var errs []error
 	for _, p := range t.parts {
+		ctx, cancel := bounded(context.Background(), cleanUpBound, "the end of "+p.String())
 		errs = append(errs, p.end(ctx))
+		cancel()
 	}
 	if t.cell != nil {
+		ctx, cancel := bounded(context.Background(), cleanUpBound, "the cell to be removed")
+		defer cancel()
 		errs = append(errs, t.cell.Close(ctx))
 	}
 	return errors.Join(errs...)

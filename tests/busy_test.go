@@ -1,7 +1,6 @@
 package tests
 
 import (
-	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -28,7 +27,7 @@ func TestBusyHostIsMarked(t *testing.T) {
 		Name: "busy-host", Engine: engines()[0], Fault: fault.Kill(), Reconnect: "fast",
 		Sweep: probe.Sweep{Delays: []time.Duration{0}, Timeout: 5 * time.Second, Bound: time.Nanosecond},
 	}
-	trial, err := s.Run(run.ctx, sess, run.id, filepath.Join(run.dir, s.Slug()), nil)
+	trial, err := s.Run(run.ctx, sess, run.id, trialDir(s), nil)
 	require.NoError(t, err)
 	require.NotNil(t, trial.Outage)
 	assert.True(t, trial.Outage.Noise.TooNoisy(), "%v", trial.Outage.Noise)

@@ -33,7 +33,7 @@ func TestEngineGoes(t *testing.T) {
 		{"two-stops-200ms-apart", scenario.Scenario{
 			Fault: fault.Stop(5 * time.Second), Reconnect: "fast", Sweep: sweep,
 			Then:  []scenario.Later{{After: 200 * time.Millisecond, Fault: fault.Stop(5 * time.Second)}},
-			Known: []check.KnownBug{check.StoppedEngineCounted, check.LeaseOutlivesEngine},
+			Known: []check.KnownBug{check.StoppedEngineCounted},
 		}},
 		{"stop/fast", scenario.Scenario{Fault: fault.Stop(5 * time.Second), Reconnect: "fast", Sweep: sweep}},
 	}

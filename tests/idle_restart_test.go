@@ -3,6 +3,7 @@ package tests
 import (
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -60,11 +61,20 @@ func TestIdleRestart(t *testing.T) {
 					Reconnect:  v.reconnect,
 					Sweep:      probe.Sweep{Via: v.via, Delays: run.delays, Timeout: v.timeout, Bound: sweepBound},
 					Repeats:    run.repeats,
-					Invariants: []check.Invariant{v.expect},
+					Invariants: expected(v.expect),
 				})
 			})
 		}
 	}
+}
+
+// expected holds a trial to its race only where somebody asks at once: of later
+// probes alone nobody could say how long the others would have waited.
+func expected(race check.Invariant) []check.Invariant {
+	if slices.Min(run.delays) > 0 {
+		return nil
+	}
+	return []check.Invariant{race}
 }
 
 // label is how an engine is called in the names of tests: those of a path or an
@@ -77,5 +87,5 @@ func engines() []string {
 	if list == "" {
 		list = "2.3.19"
 	}
-	return strings.Split(list, ",")
+	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
 }

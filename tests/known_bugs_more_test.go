@@ -64,7 +64,7 @@ var moreReproductions = []reproduction{
 			return alone(scenario.RuntimeKilled("before-commit"), containers.EngineConfig{})
 		},
 	},
-	// K7. Rivet's own policy: the answer must fall between two connections.
+	// Rivet's own policy: the answer must fall between two connections.
 	{
 		bug: check.AnswerDropped, behaviour: "drops answers", shows: always,
 		seenBy:   []check.Invariant{check.AnswersAreNotLost(3 * time.Second)},
@@ -75,7 +75,6 @@ var moreReproductions = []reproduction{
 		seenBy:   []check.Invariant{check.AnswersAreNotLost(3 * time.Second)},
 		scenario: func() scenario.Scenario { return connectionCut("false") },
 	},
-	// K8.
 	{
 		bug: check.GenerationsSpent, behaviour: "runtime down for 2 s, clients ask", shows: always,
 		seenBy: []check.Invariant{check.GenerationsInStep(3)},
@@ -97,7 +96,7 @@ var moreReproductions = []reproduction{
 			return alone(scenario.RuntimeDown{For: 10 * time.Second}, containers.EngineConfig{})
 		},
 	},
-	// K9. With a quarter of a core as its share.
+	// With a quarter of a core as its share.
 	{
 		bug: check.LoadShedding, behaviour: "sheds load", shows: always, long: true,
 		seenBy:   []check.Invariant{check.CreatesWithin(5 * time.Second)},

@@ -77,6 +77,8 @@ func TestMain(m *testing.M) {
 func realMain(m *testing.M) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// A second Ctrl-C ends the process at once; the reaper cleans up after it.
+	context.AfterFunc(ctx, stop)
 	if err := setUp(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "killpoint:", err)
 		return 1
@@ -139,7 +141,7 @@ func tearDown() error {
 		return err
 	}
 	fmt.Println()
-	slices.SortFunc(run.trials, func(a, b report.Trial) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortStableFunc(run.trials, func(a, b report.Trial) int { return strings.Compare(a.Name, b.Name) })
 	for _, t := range run.trials {
 		err = errors.Join(err, t.Text(os.Stdout))
 		fmt.Println()
@@ -210,12 +212,12 @@ func carryOut(t *testing.T, s scenario.Scenario) report.Trial {
 	if s.Seed == 0 {
 		s.Seed = run.seed
 	}
-	var missed []string
+	var missed []report.Attempt
 	for {
 		trial, err := s.Run(run.ctx, sess, run.id, trialDir(s), progress(s.Name))
 		trial.Repeats = missed
 		if err == nil && trial.Verdict.State == check.Inconclusive && len(missed) < attempts-1 && run.ctx.Err() == nil {
-			missed = append(missed, trial.Verdict.String())
+			missed = append(missed, report.Attempt{Dir: trial.Dir, Verdict: trial.Verdict})
 			fmt.Printf("%6.1f s  %-34s proved nothing, again: %v\n", time.Since(run.began).Seconds(), s.Name, trial.Verdict)
 			continue
 		}

@@ -2,6 +2,8 @@ package tests
 
 import (
 	"fmt"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -78,7 +80,18 @@ func counterInvariants() []check.Invariant {
 	return []check.Invariant{counters.Linearizable(10 * time.Second), counters.AppliedOnce()}
 }
 
-// again is the command that runs one trial again.
+// again is the command that runs one trial again, and no other: each level of
+// its name is anchored. Settings that were set go with it.
 func again(test, engine, variant string) string {
-	return fmt.Sprintf("make itest SEED=%d ENGINE=%s RUN='%s/%s/%s'", run.seed, engine, test, label(engine), variant)
+	levels := append([]string{test, label(engine)}, strings.Split(variant, "/")...)
+	for i, l := range levels {
+		levels[i] = "^" + regexp.QuoteMeta(strings.ReplaceAll(l, " ", "_")) + "$"
+	}
+	command := fmt.Sprintf("make itest SEED=%d ENGINE='%s'", run.seed, engine)
+	for _, setting := range []string{"DELAYS", "REPEATS", "KNOWN_BUGS"} {
+		if v := os.Getenv("KILLPOINT_" + setting); v != "" {
+			command += fmt.Sprintf(" %s='%s'", setting, v)
+		}
+	}
+	return command + fmt.Sprintf(" RUN='%s'", strings.Join(levels, "/"))
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/killpoint/killpoint/check"
 	"github.com/killpoint/killpoint/history"
 	"github.com/killpoint/killpoint/report"
-	"github.com/killpoint/killpoint/workload"
 )
 
 func TestScorecardTable(t *testing.T) {
@@ -56,23 +55,4 @@ func TestStruck(t *testing.T) {
 	}}
 	assert.True(t, struck(h, "a"))
 	assert.False(t, struck(h, "b"))
-}
-
-// The fault follows a write, after enough actions of the load; what the harness
-// does itself does not count.
-func TestTheFaultWaitsForTheLoad(t *testing.T) {
-	done := false
-	c := loadCounter{left: 2, done: func() { done = true }}
-	act := func(client, name string) bool {
-		c.see(history.Event{Body: &history.Invoke{Op: "o", Client: client, Name: name}})
-		c.see(history.Event{Body: &history.Return{Op: "o"}})
-		return done
-	}
-	for range 5 {
-		assert.False(t, act("client", workload.Tick))
-	}
-	assert.False(t, act("counter-01/0", workload.Tick))
-	assert.False(t, act("counter-01/0", workload.GetCount))
-	assert.False(t, act("counter-01/0", workload.GetCount))
-	assert.True(t, act("counter-01/0", workload.Tick))
 }

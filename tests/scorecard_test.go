@@ -1,7 +1,6 @@
 package tests
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -16,7 +15,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/killpoint/killpoint/check"
-	"github.com/killpoint/killpoint/containers"
 	"github.com/killpoint/killpoint/fault"
 	"github.com/killpoint/killpoint/history"
 	"github.com/killpoint/killpoint/probe"
@@ -153,7 +151,7 @@ func (p plantedTrial) carryOut(t *testing.T) scoreRow {
 	for row.tries < attempts {
 		row.tries++
 		s := p.scenario()
-		trial, err := runUnderLoad(session(t), s)
+		trial, err := s.Run(run.ctx, session(t), run.id, trialDir(s), progress(s.Name))
 		require.NoError(t, err, "the trial could not be carried out")
 		row.findings = trial.Verdict.Findings
 		why := p.inconclusive(t, trial)
@@ -236,73 +234,6 @@ func finding(trial report.Trial, invariant string) check.Finding {
 		}
 	}
 	return check.Finding{Summary: "it was not checked"}
-}
-
-// loadFirst is how many actions the load has behind it when the fault strikes,
-// which it does when the next write has returned.
-const loadFirst = 30
-
-// runUnderLoad carries a scenario out whose fault waits for the load to work.
-func runUnderLoad(sess *containers.Session, s scenario.Scenario) (report.Trial, error) {
-	show := progress(s.Name)
-	ready := make(chan struct{})
-	seen := loadCounter{left: loadFirst, done: sync.OnceFunc(func() { close(ready) })}
-	s.Fault = underLoad{s.Fault, ready}
-	return s.Run(run.ctx, sess, run.id, trialDir(s), func(e history.Event) {
-		show(e)
-		seen.see(e)
-	})
-}
-
-// loadCounter counts the load's actions that returned.
-type loadCounter struct {
-	mu   sync.Mutex
-	ops  map[string]string // the names of those that are under way
-	left int
-	done func()
-}
-
-func (c *loadCounter) see(e history.Event) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch b := e.Body.(type) {
-	case *history.Invoke:
-		if strings.Contains(b.Client, "/") { // as the load names its clients
-			if c.ops == nil {
-				c.ops = map[string]string{}
-			}
-			c.ops[b.Op] = b.Name
-		}
-	case *history.Return:
-		name, ok := c.ops[b.Op]
-		if !ok {
-			return
-		}
-		delete(c.ops, b.Op)
-		if c.left--; c.left < 0 && name == workload.Tick {
-			c.done()
-		}
-	}
-}
-
-// underLoad is a fault that waits until the load has been at work.
-type underLoad struct {
-	fault.Fault
-	ready <-chan struct{}
-}
-
-func (u underLoad) Strike(ctx context.Context, target fault.Target) (history.Exit, error) {
-	const bound = 15 * time.Second
-	timer := time.NewTimer(bound)
-	defer timer.Stop()
-	select {
-	case <-u.ready:
-		return u.Fault.Strike(ctx, target)
-	case <-timer.C:
-		return history.Exit{}, fmt.Errorf("waited %v for the load to finish %d actions", bound, loadFirst)
-	case <-ctx.Done():
-		return history.Exit{}, context.Cause(ctx)
-	}
 }
 
 // scorecard is the matrix planted bug × invariant.

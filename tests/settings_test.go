@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -125,4 +126,31 @@ func TestSettings(t *testing.T) {
 			require.ErrorContains(t, bad(text), name, text)
 		}
 	}
+}
+
+// The command that runs a trial again runs no other.
+func TestAgainIsThatTrialOnly(t *testing.T) {
+	noteSettings()
+	command := again("TestActorState", "2.3.19", "asleep/stop in a minute")
+	_, pattern, found := strings.Cut(command, "RUN='")
+	require.True(t, found, command)
+	levels := strings.Split(strings.TrimSuffix(pattern, "'"), "/")
+	matches := func(name string) bool {
+		parts := strings.Split(name, "/")
+		for i, l := range levels {
+			if i >= len(parts) || !regexp.MustCompile(l).MatchString(parts[i]) {
+				return false
+			}
+		}
+		return true
+	}
+	assert.True(t, matches("TestActorState/2.3.19/asleep/stop_in_a_minute"))
+	for _, other := range []string{
+		"TestActorState/2.3.19/alarm-asleep/stop_in_a_minute", "TestActorState/2.3.19/asleep/stop",
+		"TestActorState/2x3.19/asleep/stop_in_a_minute", "TestActorStates/2.3.19/asleep/stop_in_a_minute",
+		"TestActorState/2.3.19/asleep/stop_in_a_minute,_twice",
+	} {
+		assert.False(t, matches(other), other)
+	}
+	assert.Contains(t, command, fmt.Sprintf("SEED=%d ENGINE='2.3.19'", run.seed))
 }

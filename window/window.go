@@ -171,7 +171,8 @@ func (o *Outage) landmarks(events []history.Event) error {
 		case *history.Fault:
 			o.strike(e.T, b)
 		case *history.Exit:
-			if b.Role == engine && o.struck(e.T, b) {
+			// The cell's removal is nobody's fault.
+			if b.Role == engine && b.By != "teardown" && o.struck(e.T, b) {
 				exit = e
 			}
 		case *history.Container:
@@ -356,19 +357,31 @@ func (o *Outage) noise(events []history.Event) {
 	if until == 0 && len(events) > 0 {
 		until = events[len(events)-1].T
 	}
+	o.Noise = noiseBetween(events, o.FaultT, until)
+}
+
+// NoiseBetween is the host's part in the time between two instants, such as that
+// in which somebody waited: of the half seconds that overlap it.
+func NoiseBetween(h *history.History, from, to clock.Mono) Noise {
+	return noiseBetween(h.Events, from, to)
+}
+
+func noiseBetween(events []history.Event, from, to clock.Mono) Noise {
+	var n Noise
 	var span, busy, steal float64
 	for _, e := range events {
 		b, ok := e.Body.(*history.Noise)
-		if !ok || e.T < o.FaultT || e.T.Add(-time.Duration(b.SpanNS)) > until {
+		if !ok || e.T < from || e.T.Add(-time.Duration(b.SpanNS)) > to {
 			continue
 		}
-		o.Noise.SchedDelay = max(o.Noise.SchedDelay, time.Duration(b.SchedDelayNS))
+		n.SchedDelay = max(n.SchedDelay, time.Duration(b.SchedDelayNS))
 		span += float64(b.SpanNS)
 		busy += b.Busy * float64(b.SpanNS)
 		steal += b.Steal * float64(b.SpanNS)
 	}
-	o.Noise.Span = time.Duration(span)
+	n.Span = time.Duration(span)
 	if span > 0 {
-		o.Noise.Busy, o.Noise.Steal = busy/span, steal/span
+		n.Busy, n.Steal = busy/span, steal/span
 	}
+	return n
 }

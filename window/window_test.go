@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/killpoint/killpoint/history"
+	"github.com/killpoint/killpoint/internal/clock"
 	ht "github.com/killpoint/killpoint/internal/historytest"
 	"github.com/killpoint/killpoint/window"
 )
@@ -220,4 +221,25 @@ func TestNoiseCountsUpToTheLastAnswer(t *testing.T) {
 	assert.True(t, busyAt(2299, ht.OK("a", 1)))
 	assert.False(t, busyAt(2301, ht.OK("a", 1)))
 	assert.True(t, busyAt(8000, ht.TimedOut()))
+}
+
+func TestNoiseBetween(t *testing.T) {
+	b := &ht.Builder{}
+	b.At(500, history.KindNoise, &history.Noise{SpanNS: 500e6, Busy: 1, SchedDelayNS: 3e6})
+	b.At(1000, history.KindNoise, &history.Noise{SpanNS: 500e6, Busy: 0, SchedDelayNS: 1e6})
+	h := b.End(2000)
+	at := func(ms int) clock.Mono { return clock.Mono(time.Second).Add(time.Duration(ms) * time.Millisecond) }
+	assert.InDelta(t, 0.5, window.NoiseBetween(h, at(0), at(2000)).Busy, 1e-9)
+	quiet := window.NoiseBetween(h, at(501), at(2000))
+	assert.Zero(t, quiet.Busy)
+	assert.Equal(t, time.Millisecond, quiet.SchedDelay)
+	assert.Zero(t, window.NoiseBetween(h, at(1001), at(2000)).Span, "nothing was measured")
+}
+
+// An engine that the cell's removal ended did not die of the fault.
+func TestTheTeardownIsNoEndOfAFault(t *testing.T) {
+	b := (&ht.Builder{}).Restart(0, 10, 20, 100)
+	b.H.Events[1].Body.(*history.Exit).By = "teardown"
+	_, err := window.Read(b.End(200))
+	assert.ErrorIs(t, err, window.ErrNoOutage)
 }

@@ -82,16 +82,33 @@ func (c *Counter) Create(ctx context.Context, key string) (probe.Target, error) 
 	return probe.Target{Actor: actor.ID, Key: key}, nil
 }
 
+// Warming asks an actor a few times, each with a patience far above what a cold
+// start takes. Now and then the engine holds the request that woke an actor,
+// although the actor runs, until its own timeout of 30 s: seen once in some
+// thousand wakings on 2.3.19. Each attempt is a write of its own in the history.
+const (
+	warmAttempts = 3
+	warmPatience = 8 * time.Second
+)
+
 func (c *Counter) warm(ctx context.Context, key string) (probe.Target, error) {
 	target, err := c.Create(ctx, key)
 	if err != nil {
 		return target, err
 	}
-	if ret := c.Tick(ctx, target); ret.Outcome != history.OK {
-		return target, fmt.Errorf("warm actor %s (%s): its first tick ended %s, cause %q, status %d %s: %s",
-			key, target.Actor, ret.Outcome, ret.Cause, ret.Status, ret.Code, ret.Detail)
+	var ret history.Return
+	for range warmAttempts {
+		r := c.tick(target)
+		r.Timeout = min(r.Timeout, warmPatience)
+		if ret = c.Gateway.Do(ctx, r); ret.Outcome == history.OK {
+			return target, nil
+		}
+		if ret.Cause != history.CauseTimeout {
+			break
+		}
 	}
-	return target, nil
+	return target, fmt.Errorf("warm actor %s (%s): its first tick ended %s, cause %q, status %d %s: %s",
+		key, target.Actor, ret.Outcome, ret.Cause, ret.Status, ret.Code, ret.Detail)
 }
 
 // Tick writes once. The operation's id goes with it into the actor's ledger.

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"go/version"
 	"maps"
 	"regexp"
 	"slices"
@@ -24,8 +25,8 @@ func grouped(trials []trial, only *regexp.Regexp) ([]group, error) {
 	type key struct{ scenario, engine string }
 	of, names := map[key]*group{}, map[string]bool{}
 	for _, t := range trials {
-		names[t.scenario] = true
-		if !only.MatchString(t.scenario) {
+		names[t.name] = true
+		if !only.MatchString(t.name) && !only.MatchString(t.scenario) {
 			continue
 		}
 		k := key{t.scenario, t.engine}
@@ -45,9 +46,16 @@ func grouped(trials []trial, only *regexp.Regexp) ([]group, error) {
 		groups = append(groups, *g)
 	}
 	slices.SortFunc(groups, func(a, b group) int {
-		return cmp.Or(cmp.Compare(a.scenario, b.scenario), cmp.Compare(a.engine, b.engine))
+		return cmp.Or(cmp.Compare(a.scenario, b.scenario), byVersion(a.engine, b.engine))
 	})
 	return groups, nil
+}
+
+// byVersion orders engines: 2.3.5 before 2.3.11, and what is no version before
+// those, by its letters.
+func byVersion(a, b string) int {
+	// Go's own versions are of the same form.
+	return cmp.Or(version.Compare("go"+a, "go"+b), cmp.Compare(a, b))
 }
 
 // sum takes the sweeps together, of the trials whose times count or would on a
@@ -156,8 +164,8 @@ func (g group) settings() string {
 // bug is how often a known bug was met in a group.
 type bug struct {
 	name string
-	// k of n trials that were judged, of a whole history, on a host that was
-	// not too busy; and of those on one that was.
+	// k of n first carryings-out that were judged, of a whole history, on a host
+	// that was not too busy; and of those on one that was.
 	k, n, busyK, busyN int
 }
 
@@ -173,7 +181,8 @@ func (g group) bugs() []bug {
 	for _, name := range slices.Sorted(maps.Keys(of)) {
 		b := of[name]
 		for _, t := range g.trials {
-			if t.verdict.State != "" && t.complete() {
+			// Who repeats until it shows always meets it in the end.
+			if t.verdict.State != "" && t.complete() && !t.again {
 				b.count(t)
 			}
 		}
@@ -191,4 +200,38 @@ func (b *bug) count(t trial) {
 	if slices.Contains(met(t.verdict), b.name) {
 		*k++
 	}
+}
+
+// heldCommits are the transactions that were held, and whose ledger was read.
+type heldCommits struct {
+	n, durable int
+	// failed callers were told no ok, acked ones were; kept and lost are those
+	// of them of which the ledger says the opposite.
+	failed, kept, acked, lost int
+	told                      tallied
+}
+
+func (g group) held() heldCommits {
+	s := heldCommits{told: tallied{}}
+	for _, c := range g.commits() {
+		if !c.held || !c.read {
+			continue
+		}
+		s.n++
+		s.told[c.told]++
+		if c.durable {
+			s.durable++
+		}
+		switch {
+		case c.ok && c.durable:
+			s.acked++
+		case c.ok:
+			s.acked, s.lost = s.acked+1, s.lost+1
+		case c.durable:
+			s.failed, s.kept = s.failed+1, s.kept+1
+		default:
+			s.failed++
+		}
+	}
+	return s
 }

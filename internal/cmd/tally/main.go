@@ -5,6 +5,9 @@
 //
 //	go run ./internal/cmd/tally out/*
 //	go run ./internal/cmd/tally -scenario '^idle-restart/2.3.19/' out/20260102-*
+//	go run ./internal/cmd/tally -brief out/20260102-*
+//
+// With -brief it prints fewer tables, with a row for each scenario and engine.
 //
 // Bad input ends it with one line on standard error and exit code 1, a wrong
 // flag with 2, and nothing on standard output.
@@ -43,10 +46,11 @@ func (e *usageError) Unwrap() error { return e.err }
 func run(args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("tally", flag.ContinueOnError)
 	flags.SetOutput(io.Discard) // an error is told in one line
-	scenario := flags.String("scenario", "", "only the scenarios that this regular expression matches")
+	scenario := flags.String("scenario", "", "only the scenarios that this regular expression matches, with or without the engine in their names")
+	brief := flags.Bool("brief", false, "fewer tables, with a row for each scenario and engine")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		flags.SetOutput(out)
-		_, err := fmt.Fprintln(out, "usage: tally [-scenario REGEX] DIR...\nDIR is a run's folder, or one above several.")
+		_, err := fmt.Fprintln(out, "usage: tally [-brief] [-scenario REGEX] DIR...\nDIR is a run's folder, or one above several.")
 		flags.PrintDefaults()
 		return err
 	} else if err != nil {
@@ -67,6 +71,10 @@ func run(args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.WriteString(out, markdown(groups, strings.Join(args, " ")))
+	sections := fully
+	if *brief {
+		sections = briefly
+	}
+	_, err = io.WriteString(out, markdown(groups, sections, strings.Join(args, " ")))
 	return err
 }

@@ -14,34 +14,52 @@ import (
 
 // legend says what holds for all tables.
 const legend = `Times and rates are of trials that were carried out to their end, whose faults landed, on a host that was not
-too busy; the first table has the others. Intervals are of 95 %: Clopper-Pearson for a rate, two-sided, and where
+too busy; the others are told apart. Dates are UTC. Intervals are of 95 %: Clopper-Pearson for a rate, two-sided, and where
 none or all were met the bound on the other side, one-sided; for a median the order statistics that hold it,
 whatever the distribution (none of fewer than 6). Verdicts are as judged at the time of the run.
 `
 
-// markdown is all tables; those with nothing to say are left out.
-func markdown(groups []group, args string) string {
+// section is a table with its head.
+type section struct {
+	name, note string
+	table      func([]group) *table
+}
+
+// leastRanged is how many trials it takes to speak of ranges: of fewer a rate
+// is bounded by no less than a half.
+const leastRanged = 6
+
+// What more than one section says.
+var (
+	fromSix    = fmt.Sprintf("Of scenarios with %d trials or more.", leastRanged)
+	toldLegend = "*info*: the caller was not told whether it took effect; *refused*: it had no connection, or one that was closed before a byte of an answer; *fail*: it was told that it did not."
+	pulsesNote = "Of the sweep's probes: those sent when their actor had had a good heartbeat since the engine's exit, and those sent before it had. *Lead*: from that heartbeat to the first good answer, of actors that had to be waited for; negative where the answer came first. Without intervals: the probes of one trial share its restart."
+	bugsNote   = "Of the first carrying-out of each trial, where that was judged, and carried out to its end: those that repeat it are left out, for they were made until one proved something. One that proved nothing counts too, as one without the bug unless that was met. A bug that a scenario is there to reproduce has a row also where it was never met."
+)
+
+// fully are all tables.
+var fully = []section{
+	{"Trials", "Each carrying-out counts, also one that proved nothing and was repeated.", trialsTable},
+	{"Outage window and health gap", "From the fault, and from the first good `/health`, to the first good answer of an actor, and until no actor kept anybody waiting; and the time from `/health` to the first good answer of each actor that had to wait. *Never*: trials, or actors, in which it did not come. The actors of one trial share its restart: of them there is no interval.", windowTable},
+	{"Answered at which delay", fmt.Sprintf("A probe was *answered* if a good answer came within the client's timeout, *at once* if within %d ms, else *held*. *Refused*: no connection, or one that was closed before a byte of an answer; *error*: any other bad answer; *cut off*: the history ends before the probe does. *Busy host*: answered, of the trials left out for that.", window.AtOnce.Milliseconds()), answersTable},
+	{"Unsafe, flaky, safe", "*Unsafe*: up to the largest delay up to which no probe at all was answered. *Safe*: from the least delay from which on every probe was. *Flaky*: between them. P is bounded at the delay of the range with the fewest trials. " + fromSix, rangesTable},
+	{"What the window consists of", "The phases of a trial add up to its outage window; their medians do not, their shares (of the mean) do. Work that goes on at the same time counts to the earlier phase. Phases that took a millisecond in no trial are left out.", phasesTable},
+	{"Heartbeats and answers", pulsesNote, pulsesTable},
+	{"Probes by name", "Of the probes that are none of the sweep's: after which nobody asked on.", namedTable},
+	{"Commits in flight: what callers were told", "Transactions held before their COMMIT when the fault struck, and those that were not, by whether the ledger, read back at the end, has them; on a busy host, too. " + toldLegend, toldTable},
+	{"Commits in flight: durable or not", "Of those that were held and whose ledger was read; on a busy host, too.", durableTable},
+	{"Known bugs", bugsNote, bugsTable},
+}
+
+// markdown is the sections; those with nothing to say are left out.
+func markdown(groups []group, sections []section, args string) string {
 	var b strings.Builder
 	trials := 0
 	for _, g := range groups {
 		trials += len(g.trials)
 	}
-	fmt.Fprintf(&b, "# Tally\n\nTrials read: %d, by `go run ./internal/cmd/tally %s`\n\n%s", trials, args, legend)
-	for _, s := range []struct {
-		name, note string
-		table      func([]group) *table
-	}{
-		{"Trials", "", trialsTable},
-		{"Outage window and health gap", "From the fault, and from the first good `/health`, to the first good answer of an actor, and until no actor kept anybody waiting; and the time from `/health` to the first good answer of each actor that had to wait. *Never*: trials, or actors, in which it did not come. The actors of one trial share its restart: of them there is no interval.", windowTable},
-		{"Answered at which delay", fmt.Sprintf("A probe was *answered* if a good answer came within the client's timeout, *at once* if within %d ms. *Busy host*: probes of the trials left out for that.", window.AtOnce.Milliseconds()), answersTable},
-		{"Unsafe, flaky, safe", "*Unsafe*: up to the largest delay up to which no probe at all was answered. *Safe*: from the least delay from which on every probe was. *Flaky*: between them. The bound is that of the rate of the opposite at the weakest delay of the range.", rangesTable},
-		{"What the window consists of", "The phases of a trial add up to its outage window; their medians do not, their shares (of the mean) do. Work that goes on at the same time counts to the earlier phase. Phases that took a millisecond in no trial are left out.", phasesTable},
-		{"Heartbeats and answers", "Of the sweep's probes: those sent when their actor had had a good heartbeat since the engine's exit, and those sent before it had. *Lead*: from that heartbeat to the first good answer, of actors that had to be waited for; negative where the answer came first. Without intervals: the probes of one trial share its restart.", pulsesTable},
-		{"Probes by name", "Of the probes that are none of the sweep's: after which nobody asked on.", namedTable},
-		{"Commits in flight: what callers were told", "Transactions held before their COMMIT when the fault struck, and those that were not, by whether the ledger, read back at the end, has them.", toldTable},
-		{"Commits in flight: durable or not", "Of those that were held and whose ledger was read.", durableTable},
-		{"Known bugs", "Of the trials that were judged, and carried out to their end. A bug that a scenario is there to reproduce has a row also where it was never met.", bugsTable},
-	} {
+	fmt.Fprintf(&b, "# Tally\n\nTrials read: %d, by `go run ./internal/cmd/tally %s`\n\n%s\n%s", trials, args, runsTable(groups).b.String(), legend)
+	for _, s := range sections {
 		t := s.table(groups)
 		if t.rows == 0 {
 			continue
@@ -125,11 +143,11 @@ func rangesTable(groups []group) *table {
 	t := newTable("scenario", "engine", "probe", "client timeout:", "unsafe", "flaky", "safe")
 	for _, g := range groups {
 		r := g.ranges
-		if r.Unsafe.Empty() && r.Flaky.Empty() && r.Safe.Empty() {
+		if r.Trials < leastRanged || r.Unsafe.Empty() && r.Flaky.Empty() && r.Safe.Empty() {
 			continue
 		}
 		t.row(g.scenario, g.engine, cmp.Or(g.trials[0].setting("probe"), "-"), duration(r.Timeout),
-			bounded(r.Unsafe, "answered"), between(r.Flaky), bounded(r.Safe, "not answered"))
+			bounded(r.Unsafe, "none answered; P(answered)"), between(r.Flaky), bounded(r.Safe, "all answered; P(not)"))
 	}
 	return t
 }
@@ -144,12 +162,12 @@ func between(r window.Range) string {
 	return delay(r.From) + " to " + delay(r.To)
 }
 
-// bounded is a range in which something was never met.
-func bounded(r window.Range, never string) string {
+// bounded is a range in which all ended alike.
+func bounded(r window.Range, alike string) string {
 	if r.Empty() {
 		return "-"
 	}
-	return fmt.Sprintf("%s (%s in 0 of at least %d trials, below %s)", between(r), never, r.LeastTrials, percent(stats.NoneOf(r.LeastTrials)))
+	return fmt.Sprintf("%s: %s < %s (n >= %d)", between(r), alike, atMost(stats.NoneOf(r.LeastTrials)), r.LeastTrials)
 }
 
 func phasesTable(groups []group) *table {
@@ -167,14 +185,33 @@ func phasesTable(groups []group) *table {
 				all += p.Took
 			}
 		}
+		killed := g.killed()
 		for _, p := range order {
 			if slices.Max(took[p]) >= time.Millisecond {
 				share := percent(float64(sums[p]) / float64(all))
-				t.row(slices.Concat([]any{g.scenario, g.engine, string(p), share}, spread(took[p]))...)
+				name := string(p)
+				if killed {
+					name = leaving(p)
+				}
+				t.row(slices.Concat([]any{g.scenario, g.engine, name, share}, spread(took[p]))...)
 			}
 		}
 	}
 	return t
+}
+
+// killed reports whether no engine of the group was given time to drain.
+func (g group) killed() bool {
+	drains := func(s window.Strike) bool { return s.Fault.Kind != "kill" }
+	return !slices.ContainsFunc(g.counted(), func(t trial) bool { return slices.ContainsFunc(t.outage.Strikes, drains) })
+}
+
+// leaving is the phase's name where the engine does not, or not always, drain.
+func leaving(p window.Phase) string {
+	if p == window.Draining {
+		return "engine leaving"
+	}
+	return string(p)
 }
 
 func pulsesTable(groups []group) *table {
@@ -276,25 +313,8 @@ func toldTable(groups []group) *table {
 func durableTable(groups []group) *table {
 	t := newTable("scenario", "engine", "commits:", "durable", "durable although its caller saw an error", "lost although its caller was told ok")
 	for _, g := range groups {
-		var n, durable, failed, kept, acked, lost int
-		for _, c := range g.commits() {
-			if !c.held || !c.read {
-				continue
-			}
-			n++
-			switch {
-			case c.durable && c.ok:
-				durable, acked = durable+1, acked+1
-			case c.durable:
-				durable, failed, kept = durable+1, failed+1, kept+1
-			case c.ok:
-				acked, lost = acked+1, lost+1
-			default:
-				failed++
-			}
-		}
-		if n > 0 {
-			t.row(g.scenario, g.engine, n, rate(durable, n), rate(kept, failed), rate(lost, acked))
+		if s := g.held(); s.n > 0 {
+			t.row(g.scenario, g.engine, s.n, rate(s.durable, s.n), rate(s.kept, s.failed), rate(s.lost, s.acked))
 		}
 	}
 	return t

@@ -4,20 +4,32 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	pathpkg "path"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/killpoint/killpoint/check"
 	"github.com/killpoint/killpoint/history"
+	"github.com/killpoint/killpoint/internal/clock"
 	"github.com/killpoint/killpoint/window"
 )
 
-// trial is what is kept of one history.
+// selfTest is the trial by which a run tests that it notices a busy host. It is
+// none of an engine.
+const selfTest = "busy-host"
+
+// trial is what is kept of one history: of one carrying-out of a scenario.
 type trial struct {
-	path, scenario, engine string
+	path string
+	// name is the scenario's, with the engine in it; scenario is without.
+	name, scenario, engine string
+	began                  clock.Mono
+	wall                   string // when it began, RFC 3339
 	settings               history.Settings
 	verdict                check.Verdict // of the state "" where nobody judged it
+	// again: it repeats a carrying-out that proved nothing.
+	again bool
 	// why is the reason for which its times do not count; "" where they do,
 	// unless the host was too busy.
 	why     string
@@ -40,7 +52,7 @@ func read(dirs []string) ([]trial, error) {
 	}
 	slices.Sort(paths)
 	var trials []trial
-	runs, seen := verdicts{}, map[string]string{}
+	seen := map[string]string{}
 	for _, path := range slices.Compact(paths) {
 		h, err := history.ReadFile(path)
 		if err != nil {
@@ -49,13 +61,14 @@ func read(dirs []string) ([]trial, error) {
 		if err := once(seen, path, h.Header); err != nil {
 			return nil, err
 		}
-		t := extract(path, h)
-		if t.verdict, err = runs.of(path); err != nil {
-			return nil, err
+		if h.Header.Trial != selfTest {
+			trials = append(trials, extract(path, h))
 		}
-		trials = append(trials, t)
 	}
-	return trials, nil
+	if len(trials) == 0 {
+		return nil, fmt.Errorf("read %s: there is no trial but the self-test of a run", strings.Join(dirs, ", "))
+	}
+	return trials, judge(trials)
 }
 
 // histories finds those under a folder, by their absolute paths, so that
@@ -105,7 +118,7 @@ func once(seen map[string]string, path string, h history.Header) error {
 }
 
 func extract(path string, h *history.History) trial {
-	t := trial{path: path, scenario: h.Header.Trial, engine: "?"}
+	t := trial{path: path, name: h.Header.Trial, engine: "?", began: h.Header.Mono, wall: h.Header.Wall}
 	for _, e := range h.Events {
 		if s, ok := e.Body.(*history.Settings); ok {
 			t.settings = *s // what the scenario asked for comes first
@@ -115,11 +128,14 @@ func extract(path string, h *history.History) trial {
 	if v, ok := t.settings["engine"]; ok {
 		t.engine = fmt.Sprint(v)
 	}
+	t.scenario = withoutEngine(t.name, t.engine)
 	t.commits = readCommits(h)
 	o, err := window.Read(h)
 	switch {
 	case !h.Complete():
 		t.why = "not carried out to the end"
+	case t.setting("fault") == noFault:
+		t.why = "no fault on the engine"
 	case err != nil:
 		t.why = err.Error()
 	case !landed(o):
@@ -133,6 +149,23 @@ func extract(path string, h *history.History) trial {
 	}
 	return t
 }
+
+// noFault is the setting of a scenario whose fault is on another.
+const noFault = "none on the engine"
+
+// withoutEngine cuts the engine out of TEST/ENGINE/VARIANT, so that the engines
+// of one variant stand beside each other. There it is called by the end of its
+// path, or of its image's name.
+func withoutEngine(name, engine string) string {
+	test, rest, _ := strings.Cut(name, "/")
+	if called, variant, ok := strings.Cut(rest, "/"); ok && called == pathpkg.Base(engine) {
+		return test + "/" + variant
+	}
+	return name
+}
+
+// run is the folder of its run.
+func (t trial) run() string { return filepath.Dir(filepath.Dir(t.path)) }
 
 func landed(o *window.Outage) bool {
 	return !slices.ContainsFunc(o.Strikes, func(s window.Strike) bool { return s.LandedT == 0 })

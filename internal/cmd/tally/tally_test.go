@@ -1,10 +1,12 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -105,9 +107,10 @@ func TestTally(t *testing.T) {
 		"| idle/kill | 2.3.19 | outage window | 6 | 2.40 s | 340 ms to 2.90 s | 340 ms to 2.90 s | 0 |",
 		"| idle/kill | 2.3.19 | health gap | 6 | 2.10 s | 40 ms to 2.60 s | 40 ms to 2.60 s | 0 |",
 		"| idle/kill | 2.3.19 | `/health` to an actor's answer | 5 | 2.20 s | - | 400 ms to 2.60 s | 0 |",
-		"| idle/kill | 2.3.19 | 0 ms | 2 of 6, 33 % (4.3 % to 78 %) | 1 of 6, 17 % (0.4 % to 64 %) | 1 | 4 | 0 | 0 | 0 | - |",
-		"| idle/kill | 2.3.19 | 3000 ms | 6 of 6 (above 61 %) | 6 of 6 (above 61 %) | 0 | 0 | 0 | 0 | 0 | - |",
-		"| idle/kill | 2.3.19 | http | 1.00 s | - | 0 ms | 3000 ms (not answered in 0 of at least 6 trials, below 39 %) |",
+		"| idle/kill | 2.3.19 | 0 ms | 2 of 6, 33 % (95 %: 4.3 % to 78 %) | 1 of 6, 17 % (95 %: 0.4 % to 64 %) | 1 | 4 | 0 | 0 | 0 | - |",
+		"| idle/kill | 2.3.19 | 3000 ms | 6 of 6 (95 %: >= 60 %) | 6 of 6 (95 %: >= 60 %) | 0 | 0 | 0 | 0 | 0 | - |",
+		"| idle/kill | 2.3.19 | http | 1.00 s | - | 0 ms | 3000 ms: all answered; P(not) < 40 % (n >= 6) |",
+		"| idle/kill | 2.3.19 | engine leaving | 2.1 % | 6 | 40 ms | 40 ms to 40 ms | 40 ms to 40 ms |",
 		"| idle/kill | 2.3.19 | booting | 10 % | 6 | 200 ms | 200 ms to 200 ms | 200 ms to 200 ms |",
 		"| idle/kill | 2.3.19 | runtime's reconnect | 42 % | 6 | 1.05 s | 20 ms to 1.30 s | 20 ms to 1.30 s |",
 	} {
@@ -134,8 +137,8 @@ func TestWhatDoesNotCountIsToldApart(t *testing.T) {
 	got := tally(t, f.over())
 	assert.Contains(t, got, "| idle/kill | 2.3.19 | 5 | 2 pass, 1 fail, 1 inconclusive, 1 not judged | 1 | 1 | "+
 		"1 a fault did not land, 1 not carried out to the end, 1 the history has no outage to read: it lacks a fault | fault SIGKILL · probe http |")
-	assert.Contains(t, got, "| health gap | 1 | 40 ms | - | 40 ms to 40 ms | 0 |")
-	assert.Contains(t, got, "| 0 ms | 1 of 1 (above 5.0 %) | 1 of 1 (above 5.0 %) | 0 | 0 | 0 | 0 | 0 | 0 of 1 |")
+	assert.Contains(t, got, "| health gap | 1 | 40 ms | - | - | 0 |")
+	assert.Contains(t, got, "| 0 ms | 1 of 1 (95 %: >= 5.0 %) | 1 of 1 (95 %: >= 5.0 %) | 0 | 0 | 0 | 0 | 0 | 0 of 1 |")
 }
 
 func TestAHostThatNobodyWatchedIsTold(t *testing.T) {
@@ -157,12 +160,93 @@ func TestSettingsThatDifferAreTold(t *testing.T) {
 	assert.Contains(t, tally(t, f.over()), "| fault SIGKILL · probe http · delays - or [0s] · load of 5 values |")
 }
 
-func TestEachEngineHasItsRows(t *testing.T) {
-	other := watched(idle(40), 0.1)
-	(*other.H.Events[0].Body.(*history.Settings))["engine"] = "2.3.5"
-	got := tally(t, newFolder(t).add("idle", watched(idle(40), 0.1), pass).add("idle", other, pass).over())
-	assert.Contains(t, got, "| idle | 2.3.19 | 1 | 1 pass |")
-	assert.Contains(t, got, "| idle | 2.3.5 | 1 | 1 pass |")
+// on is the trial on another engine.
+func on(engine string, b *ht.Builder) *ht.Builder {
+	(*b.H.Events[0].Body.(*history.Settings))["engine"] = engine
+	return b
+}
+
+func TestTheEnginesOfAVariantStandBesideEachOther(t *testing.T) {
+	f := newFolder(t)
+	for _, engine := range []string{"2.3.5", "2.3.19", "2.3.11", "registry/engine:mine"} {
+		for _, variant := range []string{"kill/1s", "stop"} {
+			f.add("idle/"+filepath.Base(engine)+"/"+variant, on(engine, watched(idle(40), 0.1)), pass)
+		}
+	}
+	got := tally(t, f.add("idle/2.3.5/none", on("2.3.19", watched(idle(40), 0.1)), pass).over())
+	_, after, _ := strings.Cut(got, "## Trials")
+	var rows []string
+	for line := range strings.Lines(after[:strings.Index(after, "## Outage")]) {
+		if cells := strings.Split(line, "|"); len(cells) > 2 {
+			rows = append(rows, cells[1]+cells[2])
+		}
+	}
+	assert.Equal(t, []string{
+		" idle/2.3.5/none  2.3.19 ", // it is not that engine's
+		" idle/kill/1s  registry/engine:mine ", " idle/kill/1s  2.3.5 ", " idle/kill/1s  2.3.11 ", " idle/kill/1s  2.3.19 ",
+		" idle/stop  registry/engine:mine ", " idle/stop  2.3.5 ", " idle/stop  2.3.11 ", " idle/stop  2.3.19 ",
+	}, rows[2:])
+	for _, only := range []string{"^idle/2.3.5/stop", "^idle/stop"} {
+		assert.Contains(t, tally(t, "-scenario", only, f.dir), "| idle/stop | 2.3.5 | 1 |")
+	}
+}
+
+func TestTheHeadNamesTheRuns(t *testing.T) {
+	wall := regexp.MustCompile(`"wall":"[^"]*"`)
+	var dirs []string
+	for _, began := range []string{"2026-03-04T05:06:07.8Z", "2026-01-02T03:04:05Z"} {
+		f := newFolder(t).add("idle", watched(idle(40), 0.1), pass).add("idle", watched(idle(50), 0.1), pass).add("busy-host", watched(idle(60), 0.9), unjudged)
+		path := filepath.Join(f.dir, "trial-000", "history.jsonl")
+		b, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(path, wall.ReplaceAll(b, []byte(`"wall":"`+began+`"`)), 0o600))
+		dirs = append(dirs, f.over())
+	}
+	got := tally(t, dirs...)
+	assert.Contains(t, got, "| run | began | trials |\n|---|---|---:|\n| `"+dirs[1]+"` | 2026-01-02 03:04 | 2 |\n| `"+dirs[0]+"` | 2026-03-04 05:06 | 2 |\n")
+	assert.Contains(t, got, "Trials read: 4, ")
+	assert.NotContains(t, got, "busy-host", "which disturbs itself")
+	assert.Equal(t, "-", minute("yesterday"))
+}
+
+func TestAScenarioThatLeavesTheEngineAlone(t *testing.T) {
+	b := watched(begin("none on the engine").Op(1300, 1310, ht.Probe("a", 0), ht.OK("a", 1)), 0.1)
+	assert.Contains(t, tally(t, newFolder(t).add("dropped", b, pass).over()), "| dropped | 2.3.19 | 1 | 1 pass | 0 | 0 | 1 no fault on the engine | fault none on the engine · probe http |")
+}
+
+// Of a few trials nobody can say that they are safe.
+func TestRangesNeedSixTrials(t *testing.T) {
+	f := newFolder(t)
+	for range 5 {
+		f.add("idle", watched(idle(2000), 0.1), pass)
+	}
+	f.add("idle", watched(idle(2000), 0.9), pass)
+	assert.NotContains(t, tally(t, f.over()), "## Unsafe")
+	assert.Contains(t, tally(t, "-brief", f.dir), "| idle | 2.3.19 | 5 (1) | 2.30 s [2.30 s to 2.30 s] | 2.00 s [2.00 s to 2.00 s] | - | - | - |")
+	f.add("idle", watched(idle(2000), 0.1), pass)
+	assert.Contains(t, tally(t, f.over()), "| 0 ms: none answered; P(answered) < 40 % (n >= 6) | - | 3000 ms: all answered; P(not) < 40 % (n >= 6) |")
+	assert.Contains(t, tally(t, "-brief", f.dir), "| 0 ms (< 40 %) | - | 3000 ms (< 40 %) |")
+}
+
+func TestADrainIsCalledOne(t *testing.T) {
+	b := watched(idle(40), 0.1)
+	for _, e := range b.H.Events {
+		if f, ok := e.Body.(*history.Fault); ok {
+			f.Kind = "stop"
+		}
+	}
+	f := newFolder(t).add("stop", b, pass)
+	assert.Contains(t, tally(t, f.over()), "| stop | 2.3.19 | engine draining | 12 % |")
+	assert.Contains(t, tally(t, "-brief", f.dir), "| scenario | engine | n | engine leaving | down | booting | runtime's reconnect | first answer |\n"+
+		"|---|---|---:|---:|---:|---:|---:|---:|\n| stop | 2.3.19 | 1 | 40 ms | 60 ms | 200 ms | 20 ms | 20 ms |\n")
+}
+
+func TestInBriefNeverIsTold(t *testing.T) {
+	silent := begin("SIGKILL").Restart(1000, 1040, 1100, 1300).Op(1300, 2300, ht.Probe("a", 0), ht.TimedOut())
+	f := newFolder(t).add("idle", watched(silent, 0.1), fail)
+	assert.Contains(t, tally(t, "-brief", f.over()), "| idle | 2.3.19 | 1 (0) | never in 1 | never in 1 | - | - | - |")
+	f.add("idle", watched(idle(40), 0.1), pass)
+	assert.Contains(t, tally(t, "-brief", f.over()), "| idle | 2.3.19 | 2 (0) | 340 ms, never in 1 | 40 ms, never in 1 | - | - | - |")
 }
 
 // held is a trial whose transaction was held for the fault. Its caller was told
@@ -199,10 +283,11 @@ func TestCommitsInFlight(t *testing.T) {
 			"| commit | 2.3.19 | yes | info refused | 1 | 1 | 2 |\n" +
 			"| commit | 2.3.19 | yes | ok | 1 | 1 | 0 |\n" +
 			"| commit | 2.3.19 | no | info refused | 1 | 0 | 0 |\n",
-		"| commit | 2.3.19 | 5 | 2 of 5, 40 % (5.3 % to 85 %) | 1 of 3, 33 % (0.8 % to 90.6 %) | 1 of 2, 50 % (1.3 % to 98.7 %) |",
+		"| commit | 2.3.19 | 5 | 2 of 5, 40 % (95 %: 5.3 % to 85 %) | 1 of 3, 33 % (95 %: 0.8 % to 90.6 %) | 1 of 2, 50 % (95 %: 1.3 % to 98.7 %) |",
 	} {
 		assert.Contains(t, got, row)
 	}
+	assert.Contains(t, tally(t, "-brief", f.dir), "| commit | 2.3.19 | 5 | 2 ok, 1 fail 500 user.not_applied, 2 info refused | 2 of 5, 40 % (95 %: 5.3 % to 85 %) |")
 }
 
 func TestACallerWhoNeverLearnedOfItsCommit(t *testing.T) {
@@ -236,16 +321,69 @@ func TestKnownBugs(t *testing.T) {
 		add("start", watched(idle(40), 0.1), sought)
 	got := tally(t, f.over())
 	assert.Contains(t, got, "## Known bugs\n\n")
-	assert.Contains(t, got, "| half-transaction | load | 2.3.19 | 2 of 3, 67 % (9.4 % to 99.2 %) | 1 of 2 |\n"+
-		"| slow-drain | load | 2.3.19 | 1 of 3, 33 % (0.8 % to 90.6 %) | 0 of 2 |\n"+
-		"| two-live-generations | start | 2.3.19 | 0 of 1 (below 95.0 %) | - |\n")
+	assert.Contains(t, got, "| half-transaction | load | 2.3.19 | 2 of 3, 67 % (95 %: 9.4 % to 99.2 %) | 1 of 2 |\n"+
+		"| slow-drain | load | 2.3.19 | 1 of 3, 33 % (95 %: 0.8 % to 90.6 %) | 0 of 2 |\n"+
+		"| two-live-generations | start | 2.3.19 | 0 of 1 (95 %: <= 95.0 %) | - |\n")
 	assert.Contains(t, got, "| load | 2.3.19 | 7 | 2 pass, 3 known, 1 fail, 1 not judged |")
+}
+
+// repeated is a run of a scenario that is there to reproduce a bug, carried out
+// three times until it did: twice in vain, then at once, then once in vain.
+func repeated(t *testing.T) *folder {
+	t.Helper()
+	bug := check.KnownBug{Name: "half-transaction"}
+	missed := check.Verdict{State: check.Inconclusive, Findings: []check.Finding{
+		{Invariant: check.Reproduces(bug).Name, State: check.Inconclusive, Summary: "not reproduced: x: y"},
+	}}
+	met := check.Verdict{State: check.Known, Findings: []check.Finding{{Invariant: check.Reproduces(bug).Name, State: check.Known, Bugs: []string{bug.Name}}}}
+	f := newFolder(t)
+	for _, v := range []check.Verdict{missed, missed, met, met, missed, met} {
+		f.add("bug", watched(idle(40), 0.1), v)
+	}
+	for _, a := range f.judged[:2] {
+		f.judged[2].Repeats = append(f.judged[2].Repeats, report.Attempt{Dir: a.Dir, Verdict: a.Verdict})
+	}
+	f.judged[5].Repeats = []report.Attempt{{Dir: f.judged[4].Dir, Verdict: missed}}
+	f.judged = []report.Trial{f.judged[2], f.judged[3], f.judged[5]}
+	f.over()
+	return f
+}
+
+// Whoever repeats until a bug shows meets it in every trial.
+func TestKnownBugsCountTheFirstCarryingOut(t *testing.T) {
+	f := repeated(t)
+	got := tally(t, f.dir)
+	assert.Contains(t, got, "| bug | 2.3.19 | 6 | 3 known, 3 inconclusive | 6 | 0 | - |")
+	assert.Contains(t, got, "| half-transaction | bug | 2.3.19 | 1 of 3, 33 % (95 %: 0.8 % to 90.6 %) | - |")
+	assert.Contains(t, got, "Of the first carrying-out of each trial")
+
+	// Older results say of the repeats only how their verdicts began.
+	path := filepath.Join(f.dir, "result.json")
+	b, err := os.ReadFile(path)
+	require.NoError(t, err)
+	var result map[string]any
+	require.NoError(t, json.Unmarshal(b, &result))
+	result["version"] = 2
+	lines := []string{"inconclusive: reproduces-half-transaction: not reproduced: x: y", "inconclusive: fault-landed: it was late", "inconclusive: fault-landed: it was early"}
+	for i, before := range map[int][]string{0: lines[:2], 2: lines[2:]} {
+		result["trials"].([]any)[i].(map[string]any)["repeats"] = before
+	}
+	b, err = json.Marshal(result)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, b, 0o600))
+	assert.Equal(t, got, tally(t, f.dir))
+	trials, err := read([]string{f.dir})
+	require.NoError(t, err)
+	require.Len(t, trials, 6)
+	for i, at := range []int{0, 1, 4} {
+		assert.Equal(t, lines[i], trials[at].verdict.String())
+	}
 }
 
 func TestHeartbeats(t *testing.T) {
 	b := idle(2000).Beat(1500, "a", 1, "").Beat(1600, "b", 1, "")
 	assert.Contains(t, tally(t, newFolder(t).add("beat", watched(b, 0.1), pass).over()),
-		"| beat | 2.3.19 | 1 of 1, 100 % | 1 of 1, 100 % | 0 of 1, 0 % | 0 of 1, 0 % | 1 | 1.80 s | 1.80 s to 1.80 s |")
+		"| beat | 2.3.19 | 1 of 1, 100 % | 1 of 1, 100 % | 0 of 1, 0 % | 0 of 1, 0 % | 1 | 1.80 s | - |")
 }
 
 func TestProbesByName(t *testing.T) {
@@ -255,7 +393,7 @@ func TestProbesByName(t *testing.T) {
 		f.add("ask", watched(b.Op(1600, -1, history.Invoke{Probe: "new-key", Name: "tick"}, history.Return{}), 0.1), pass)
 	}
 	assert.Contains(t, tally(t, f.over()),
-		"| ask | 2.3.19 | new-key tick | 200 ms | 200 ms to 200 ms | 2 of 2 (above 22 %) | 1 of 2, 50 % (1.3 % to 98.7 %) | 220 ms | 40 ms to 400 ms |")
+		"| ask | 2.3.19 | new-key tick | 200 ms | 200 ms to 200 ms | 2 of 2 (95 %: >= 22 %) | 1 of 2, 50 % (95 %: 1.3 % to 98.7 %) | 220 ms | 40 ms to 400 ms |")
 }
 
 func TestOnlyTheScenariosAskedFor(t *testing.T) {
@@ -325,12 +463,14 @@ func TestBadInputIsRefusedInOneLine(t *testing.T) {
 		"nothing matches":       {[]string{"-scenario", "load", good}, []string{`"load" matches none of the 1 trials`, "idle"}},
 		"no such folder":        {[]string{good, good + "-missing"}, []string{good + "-missing", "no such file"}},
 		"a folder without any":  {[]string{good, t.TempDir()}, []string{"holds no trial"}},
+		"only the self-test":    {[]string{newFolder(t).add("busy-host", watched(idle(40), 0.9), unjudged).dir}, []string{"no trial but the self-test"}},
 		"a history cut off":     {[]string{cut}, []string{"trial-000/history.jsonl:4: ", "cut off"}},
 		"events lost":           {[]string{lost}, []string{"trial-000/history.jsonl:2: ", "missing"}},
 		"no history at all":     {[]string{write("trial-000/history.jsonl", "")}, []string{"history.jsonl:1: ", "empty"}},
 		"verdicts cut off":      {[]string{write("result.json", "{\n\"format\":\n")}, []string{"result.json:3: ", "unexpected end"}},
 		"verdicts of two forms": {[]string{write("result.json", "{\n\"trials\":\n\n7}\n")}, []string{"result.json:4: ", "cannot unmarshal"}},
 		"verdicts of later":     {[]string{write("result.json", `{"format":"killpoint-result","version":99}`)}, []string{"result.json:1: ", "version 99"}},
+		"repeats of another":    {[]string{write("result.json", `{"format":"killpoint-result","version":3,"trials":[{"repeats":["inconclusive"]}]}`)}, []string{"result.json: ", "repeats of trial 1", "cannot unmarshal"}},
 		"a copy":                {[]string{good, copied}, []string{good, copied, "same trial"}},
 		"two scenarios in one":  {[]string{mixed}, []string{"idle", "patience: ", "1s", "5s"}},
 	} {
@@ -360,4 +500,16 @@ func TestCellsKeepTheirRow(t *testing.T) {
 	tb := newTable("a", "b:")
 	tb.row("x|y\nz", 1)
 	assert.Equal(t, "| a | b |\n|---|---:|\n| x\\|y z | 1 |\n", tb.b.String())
+}
+
+// A bound that was rounded is one still.
+func TestBoundsAreRoundedToBeBounds(t *testing.T) {
+	assert.Equal(t, "14 %", atMost(0.1391))
+	assert.Equal(t, "16 %", atMost(0.1533))
+	assert.Equal(t, "84 %", atLeast(0.8467))
+	assert.Equal(t, "0.3 %", atMost(0.0021))
+	assert.Equal(t, "5.0 %", atLeast(1-0.95))
+	assert.Equal(t, "95.0 %", atMost(0.95))
+	assert.Equal(t, "0 of 1 (95 %: <= 95.0 %)", rate(0, 1))
+	assert.Equal(t, "1 of 1 (95 %: >= 5.0 %)", rate(1, 1))
 }

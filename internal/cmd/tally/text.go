@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -40,19 +41,19 @@ func (t *table) row(cells ...any) {
 	t.b.WriteString("|\n")
 }
 
-// rate is k of n with its interval: two-sided, or, where none or all were met,
-// the bound on the other side, one-sided, which n alone decides.
+// rate is k of n with its interval of 95 %: two-sided, or, where none or all
+// were met, the bound on the other side, one-sided, which n alone decides.
 func rate(k, n int) string {
 	switch {
 	case n == 0:
 		return "-"
 	case k == 0:
-		return fmt.Sprintf("0 of %d (below %s)", n, percent(stats.NoneOf(n)))
+		return fmt.Sprintf("0 of %d (95 %%: <= %s)", n, atMost(stats.NoneOf(n)))
 	case k == n:
-		return fmt.Sprintf("%d of %d (above %s)", k, n, percent(1-stats.NoneOf(n)))
+		return fmt.Sprintf("%d of %d (95 %%: >= %s)", k, n, atLeast(1-stats.NoneOf(n)))
 	}
 	i := stats.Proportion(k, n)
-	return fmt.Sprintf("%d of %d, %s (%s to %s)", k, n, percent(float64(k)/float64(n)), percent(i.Low), percent(i.High))
+	return fmt.Sprintf("%d of %d, %s (95 %%: %s to %s)", k, n, percent(float64(k)/float64(n)), percent(i.Low), percent(i.High))
 }
 
 // percent has a decimal where a rate is close to 0 or 1.
@@ -61,6 +62,21 @@ func percent(p float64) string {
 		return fmt.Sprintf("%.1f %%", 100*p)
 	}
 	return fmt.Sprintf("%.0f %%", 100*p)
+}
+
+// atMost and atLeast are percent of a bound, rounded so that it still is one.
+func atMost(p float64) string { return rounded(p, math.Ceil, -1) }
+
+func atLeast(p float64) string { return rounded(p, math.Floor, 1) }
+
+func rounded(p float64, round func(float64) float64, slack float64) string {
+	const steps = 1000 // tenths of a percent
+	unit := 10.0
+	if p < 0.0995 || p > 0.9005 {
+		unit = 1
+	}
+	// What is off by no more than floating point stays where it is.
+	return percent(round((p*steps+slack*1e-9)/unit) * unit / steps)
 }
 
 // duration is in seconds from one on, in milliseconds below.
@@ -85,7 +101,11 @@ func spread(sample []time.Duration) []any {
 	if s.Bounded {
 		bound = duration(s.Low) + " to " + duration(s.High)
 	}
-	return []any{s.N, duration(s.Median), bound, duration(s.Least) + " to " + duration(s.Most)}
+	least := "-" // of one the median says all
+	if s.N > 1 {
+		least = duration(s.Least) + " to " + duration(s.Most)
+	}
+	return []any{s.N, duration(s.Median), bound, least}
 }
 
 // unbounded is a spread of a sample whose values depend on each other, so that
