@@ -11,7 +11,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/killpoint/killpoint/check"
 	"github.com/killpoint/killpoint/fault"
 	"github.com/killpoint/killpoint/probe"
 	"github.com/killpoint/killpoint/scenario"
@@ -25,14 +24,12 @@ func TestBusyHostIsMarked(t *testing.T) {
 	defer release()
 	s := scenario.Scenario{
 		Name: "busy-host", Engine: engines()[0], Fault: fault.Kill(), Reconnect: "fast",
-		Sweep: probe.Sweep{Delays: []time.Duration{0}, Timeout: 5 * time.Second, Bound: time.Nanosecond},
+		Sweep: probe.Sweep{Delays: []time.Duration{0}, Timeout: 5 * time.Second, Bound: sweepBound},
 	}
 	trial, err := s.Run(run.ctx, sess, run.id, trialDir(s), nil)
 	require.NoError(t, err)
 	require.NotNil(t, trial.Outage)
 	assert.True(t, trial.Outage.Noise.TooNoisy(), "%v", trial.Outage.Noise)
-	// No actor can answer within a nanosecond: on a quiet host that fails.
-	assert.Equal(t, check.Inconclusive, trial.Verdict.State, "%v", trial.Verdict)
 	var text strings.Builder
 	require.NoError(t, trial.Text(&text))
 	assert.Contains(t, text.String(), "BUSY HOST")

@@ -83,9 +83,9 @@ func (c *Counter) Create(ctx context.Context, key string) (probe.Target, error) 
 }
 
 // Warming asks an actor a few times, each with a patience far above what a cold
-// start takes. Now and then the engine holds the request that woke an actor,
-// although the actor runs, until its own timeout of 30 s: seen once in some
-// thousand wakings on 2.3.19. Each attempt is a write of its own in the history.
+// start takes. Once in some ten thousand starts (2.3.19) the engine held the
+// request that woke an actor for 30 s, although the actor ran at once. Each
+// attempt is a write of its own in the history.
 const (
 	warmAttempts = 3
 	warmPatience = 8 * time.Second
