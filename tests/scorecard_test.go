@@ -96,7 +96,7 @@ func killUnderRetries() scenario.Scenario {
 
 // stopUnderLoad replaces every generation. Its counters are not judged: the
 // engine itself breaks them now and then, by dropping a transaction halfway (see
-// docs/research/idle-restart.md), and a score card must know whose fault it is.
+// docs/research/engine-restart-serverless-race.md), and a score card must know whose fault it is.
 func stopUnderLoad() scenario.Scenario {
 	s := killUnderLoad()
 	s.Name = "stop"
