@@ -1,6 +1,10 @@
 package history
 
-import "github.com/killpoint/killpoint/internal/clock"
+import (
+	"fmt"
+
+	"github.com/killpoint/killpoint/internal/clock"
+)
 
 // Durations in bodies are nanoseconds, as integers, in fields that end in _ns.
 
@@ -85,6 +89,11 @@ type Return struct {
 	AnsweredBy string `json:"answered_by,omitempty"`
 	Generation int64  `json:"generation"`
 	Detail     string `json:"detail,omitempty"`
+}
+
+// String is the end as errors tell it.
+func (r Return) String() string {
+	return fmt.Sprintf("%s, cause %q, status %d %s: %s", r.Outcome, r.Cause, r.Status, r.Code, r.Detail)
 }
 
 // Cause says why an operation has no good answer.

@@ -25,6 +25,11 @@ func create(t *testing.T) (*history.Writer, string) {
 	return w, path
 }
 
+func TestReturnTellsHowItEnded(t *testing.T) {
+	r := history.Return{Outcome: history.Fail, Cause: history.CauseStatus, Status: 503, Code: "guard.actor_ready_timeout", Detail: "no actor"}
+	assert.Equal(t, `fail, cause "status", status 503 guard.actor_ready_timeout: no actor`, r.String())
+}
+
 // Every kind comes back as the type it went in as: a kind without an entry in
 // the table of bodies would come back raw, and every reader would miss it.
 func TestEveryKindRoundTrips(t *testing.T) {

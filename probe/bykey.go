@@ -72,17 +72,17 @@ func (h *Handle) addressed(r Request) Request {
 	return r
 }
 
-// AskOn sends what make makes, once, and goes on until there is a good answer
+// AskOn sends what next gives, once, and goes on until there is a good answer
 // or bound has passed since origin, each time with a request of its own. It
 // returns what came back last.
-func (h *Handle) AskOn(ctx context.Context, origin clock.Mono, bound time.Duration, make func() Request) history.Return {
+func (h *Handle) AskOn(ctx context.Context, origin clock.Mono, bound time.Duration, next func() Request) history.Return {
 	deadline := origin.Add(bound)
 	for {
 		asked := clock.Now()
-		r := make()
+		r := next()
 		r.Delay = asked.Sub(origin)
 		ret := h.Do(ctx, r)
-		if ret.Outcome == history.OK || clock.Now() >= deadline || !waitUntil(ctx, asked.Add(RecoveryPause)) {
+		if ret.Outcome == history.OK || clock.Now() >= deadline || clock.Until(ctx, asked.Add(RecoveryPause)) != nil {
 			return ret
 		}
 	}

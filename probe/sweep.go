@@ -83,7 +83,7 @@ func (s Sweep) valid(targets []Target) error {
 func (s Sweep) one(ctx context.Context, g *Gateway, origin clock.Mono, delay time.Duration, target Target, r Request) {
 	r.Actor, r.Key, r.Timeout, r.Op = target.Actor, target.Key, s.Timeout, ""
 	r.Probe, r.Delay = cmp.Or(s.As, ProbeName), delay
-	if !waitUntil(ctx, origin.Add(delay)) {
+	if clock.Until(ctx, origin.Add(delay)) != nil {
 		return
 	}
 	send := g.Do
@@ -94,23 +94,11 @@ func (s Sweep) one(ctx context.Context, g *Gateway, origin clock.Mono, delay tim
 	ret := send(ctx, r)
 	deadline := origin.Add(s.Bound)
 	for ret.Outcome != history.OK && clock.Now() < deadline {
-		if !waitUntil(ctx, asked.Add(RecoveryPause)) {
+		if clock.Until(ctx, asked.Add(RecoveryPause)) != nil {
 			return
 		}
 		asked = clock.Now()
 		r.Probe, r.Delay = RecoveryName, asked.Sub(origin)
 		ret = send(ctx, r)
-	}
-}
-
-// waitUntil returns at t, or false when ctx ended first.
-func waitUntil(ctx context.Context, t clock.Mono) bool {
-	timer := time.NewTimer(t.Sub(clock.Now()))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return ctx.Err() == nil
-	case <-ctx.Done():
-		return false
 	}
 }

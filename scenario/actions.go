@@ -134,8 +134,7 @@ func (c *asking) prepare(ctx context.Context) error {
 			r := c.Counter.ActionRequest(workload.ActionProbe{Probe: a.Probe, Action: workload.GetCount}, a.target, c.Counter.Timeout)
 			r.Probe = "" // none: it is the use before the fault
 			if ret := a.handle.Do(ctx, r); ret.Outcome != history.OK {
-				return fmt.Errorf("use the handle of actor %s before the fault: it ended %s, cause %q, status %d %s: %s",
-					a.target.Key, ret.Outcome, ret.Cause, ret.Status, ret.Code, ret.Detail)
+				return fmt.Errorf("use the handle of actor %s before the fault: it ended %v", a.target.Key, ret)
 			}
 		}
 	}
@@ -152,7 +151,9 @@ func (c *asking) recovered(ctx context.Context, healthy clock.Mono) error {
 
 func (c *asking) ask(ctx context.Context, a *asker, healthy clock.Mono) error {
 	if c.when == AfterHeartbeat {
-		c.pulse.await(ctx, a.target.Actor, healthy.Add(c.Sweep.Bound).Sub(clock.Now()))
+		if err := c.pulse.await(ctx, a.target.Actor, healthy.Add(c.Sweep.Bound)); err != nil {
+			return err
+		}
 	}
 	ret := a.handle.AskOn(ctx, healthy, c.Sweep.Bound, func() probe.Request {
 		return c.Counter.ActionRequest(a.ActionProbe, a.target, c.Sweep.Timeout)
@@ -238,16 +239,10 @@ func closed(ch <-chan struct{}) bool {
 	}
 }
 
-// await returns with the actor's first beat, or after d.
-func (p *pulse) await(ctx context.Context, actor string, d time.Duration) {
-	late := time.NewTimer(d)
-	defer late.Stop()
+// await returns with the actor's first beat, or at the deadline.
+func (p *pulse) await(ctx context.Context, actor string, deadline clock.Mono) error {
 	p.mu.Lock()
 	beat := p.of(actor)
 	p.mu.Unlock()
-	select {
-	case <-beat:
-	case <-late.C:
-	case <-ctx.Done():
-	}
+	return clock.UntilOr(ctx, deadline, beat)
 }

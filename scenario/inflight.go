@@ -3,9 +3,6 @@ package scenario
 import (
 	"context"
 	"fmt"
-	"io"
-	"net/http"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -15,7 +12,6 @@ import (
 	"github.com/killpoint/killpoint/history"
 	"github.com/killpoint/killpoint/internal/clock"
 	"github.com/killpoint/killpoint/probe"
-	"github.com/killpoint/killpoint/rivet"
 	"github.com/killpoint/killpoint/workload"
 )
 
@@ -23,15 +19,9 @@ import (
 // a transaction is in flight. They need no fault on the engine, and do their work
 // where one would have recovered.
 
-// Places of the fixture at which they hold.
-const (
-	betweenWrites = "between-writes"
-	afterCommit   = "after-commit"
-)
-
 // hold is a write that is held.
 type hold struct {
-	at string // a breakpoint
+	at Place
 	// lasts is for how long at most, patience for how long its caller waits.
 	lasts, patience time.Duration
 }
@@ -42,7 +32,7 @@ func (s *Stage) whileHeld(ctx context.Context, t probe.Target, h hold, do func(c
 	if err := s.ArmFor(ctx, h.at, t.Actor, h.lasts); err != nil {
 		return err
 	}
-	held := s.Expect(func(e history.Event) bool { return At(e, t.Actor, h.at) })
+	held := s.expectReached(t.Actor, h.at)
 	writing, cancel := context.WithCancel(ctx)
 	defer cancel()
 	over := make(chan struct{})
@@ -61,22 +51,6 @@ func (s *Stage) whileHeld(ctx context.Context, t probe.Target, h hold, do func(c
 	}
 	<-over
 	return err
-}
-
-// expectActor is Expect for a word of the actor's life.
-func (s *Stage) expectActor(actor, word string) wait {
-	return s.Expect(func(e history.Event) bool {
-		b, ok := e.Body.(*history.Actor)
-		return ok && b.Actor == actor && b.What == word
-	})
-}
-
-// expectEnvoy is Expect for an event of the runtime's connection.
-func (s *Stage) expectEnvoy(word string) wait {
-	return s.Expect(func(e history.Event) bool {
-		b, ok := e.Body.(*history.Envoy)
-		return ok && b.What == word
-	})
 }
 
 // Order is what the engine is asked to do with an actor.
@@ -110,7 +84,7 @@ func (interrupted) Invariants() []check.Invariant { return nil }
 func (p interrupted) Begin(_ context.Context, s *Stage) (Course, error) {
 	return Course{Recovered: func(ctx context.Context, _ clock.Mono) error {
 		for _, t := range s.Actors {
-			h := hold{at: betweenWrites, lasts: startHold, patience: s.Counter.Timeout}
+			h := hold{at: BetweenWrites, lasts: startHold, patience: s.Counter.Timeout}
 			if err := s.whileHeld(ctx, t, h, func(ctx context.Context) error { return p.interrupt(ctx, s, t) }); err != nil {
 				return err
 			}
@@ -124,7 +98,7 @@ func (p interrupted) interrupt(ctx context.Context, s *Stage, t probe.Target) er
 	if err := p.order(ctx, s, t); err != nil {
 		return fmt.Errorf("%s actor %s (%s): %w", p.by, t.Key, t.Actor, err)
 	}
-	if err := s.Release(ctx, betweenWrites); err != nil {
+	if err := s.Release(ctx, BetweenWrites); err != nil {
 		return err
 	}
 	return wrote(ctx, holdBound, "actor "+t.Actor+" to say what became of its write")
@@ -165,19 +139,19 @@ func (slowAnswer) Invariants() []check.Invariant { return nil }
 
 func (p slowAnswer) Begin(_ context.Context, s *Stage) (Course, error) {
 	return Course{Recovered: func(ctx context.Context, _ clock.Mono) error {
-		h := hold{at: afterCommit, lasts: p.after, patience: s.Counter.Timeout}
+		h := hold{at: AfterCommit, lasts: p.after, patience: s.Counter.Timeout}
 		return s.whileHeld(ctx, s.Actors[0], h, func(context.Context) error { return nil })
 	}}, nil
 }
 
-// RuntimeKilled has an actor hold a write at the fixture's breakpoint, where
-// the runtime is killed and started again.
-func RuntimeKilled(at string) Part { return runtimeKilled{at} }
+// RuntimeKilled has an actor hold a write at the place, where the runtime is
+// killed and started again.
+func RuntimeKilled(at Place) Part { return runtimeKilled{at} }
 
-type runtimeKilled struct{ at string }
+type runtimeKilled struct{ at Place }
 
 func (p runtimeKilled) String() string {
-	return "the runtime killed where a write is held, at " + p.at + ", and started again"
+	return "the runtime killed where a write is held, at " + string(p.at) + ", and started again"
 }
 
 func (runtimeKilled) Actors() ([]string, int) { return []string{"orphan"}, 0 }
@@ -227,7 +201,7 @@ func (connectionCut) Invariants() []check.Invariant { return nil }
 
 func (p connectionCut) Begin(_ context.Context, s *Stage) (Course, error) {
 	return Course{Recovered: func(ctx context.Context, _ clock.Mono) error {
-		h := hold{at: afterCommit, lasts: startHold, patience: p.patience}
+		h := hold{at: AfterCommit, lasts: startHold, patience: p.patience}
 		return s.whileHeld(ctx, s.Actors[0], h, func(ctx context.Context) error { return p.cut(ctx, s) })
 	}}, nil
 }
@@ -240,7 +214,7 @@ func (p connectionCut) cut(ctx context.Context, s *Stage) error {
 	if err := lost(ctx, holdBound, "the runtime to lose its connection"); err != nil {
 		return err
 	}
-	if err := s.Release(ctx, afterCommit); err != nil {
+	if err := s.Release(ctx, AfterCommit); err != nil {
 		return err
 	}
 	if err := back(ctx, holdBound, "the runtime to have a connection again"); err != nil {
@@ -249,49 +223,9 @@ func (p connectionCut) cut(ctx context.Context, s *Stage) error {
 	t, r := s.Actors[0], workload.HealthProbe()
 	r.Actor, r.Key, r.Timeout = t.Actor, t.Key, p.patience
 	if ret := s.Counter.Gateway.Do(ctx, r); ret.Outcome != history.OK {
-		return fmt.Errorf("actor %s (%s) did not answer another client after the cut: it ended %s, cause %q, status %d %s: %s",
-			t.Key, t.Actor, ret.Outcome, ret.Cause, ret.Status, ret.Code, ret.Detail)
+		return fmt.Errorf("actor %s (%s) did not answer another client after the cut: it ended %v", t.Key, t.Actor, ret)
 	}
 	return nil
-}
-
-// cutConnection ends the runtime's connection to the engine.
-func (s *Stage) cutConnection(ctx context.Context) error {
-	base := s.Cell.Control()
-	if base == "" {
-		return fmt.Errorf("cut the runtime's connection: %w", ErrNoControl)
-	}
-	ctx, cancel := bounded(ctx, controlBound, "the runtime's control channel")
-	defer cancel()
-	said, err := post(ctx, base+"/connection/cut")
-	if err == nil && said != `{"cut":true}` {
-		err = fmt.Errorf("it answered %.100q", said)
-	}
-	if err != nil {
-		return fmt.Errorf("cut the runtime's connection by its control channel: %w", err)
-	}
-	return nil
-}
-
-// post returns the answer's text. An answer that says error is one.
-func post(ctx context.Context, at string) (string, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, at, nil)
-	if err != nil {
-		return "", err
-	}
-	transport := rivet.GuardedTransport(req.URL.Hostname())
-	transport.DisableKeepAlives = true
-	resp, err := (&http.Client{Transport: transport}).Do(req)
-	if err != nil {
-		return "", err
-	}
-	defer resp.Body.Close() //nolint:errcheck // read in full below
-	body, err := io.ReadAll(io.LimitReader(resp.Body, 4096))
-	said := strings.TrimSpace(string(body))
-	if err == nil && resp.StatusCode/100 != 2 {
-		err = fmt.Errorf("status %d: %s", resp.StatusCode, said)
-	}
-	return said, err
 }
 
 // RuntimeDown kills the runtime, keeps it down for a time, and starts it again.
@@ -341,7 +275,7 @@ func (p RuntimeDown) down(ctx context.Context, s *Stage, end clock.Mono) error {
 		clients.Go(func() error { return s.askUntil(ctx, s.Actors[0], p.For, end) })
 		clients.Go(func() error { return s.askUntil(ctx, s.Actors[1], p.For, clock.Now()) })
 	}
-	clients.Go(func() error { return until(ctx, end) })
+	clients.Go(func() error { return clock.Until(ctx, end) })
 	return clients.Wait()
 }
 

@@ -20,7 +20,7 @@ import (
 // inFlight are the parts that hold a write.
 var inFlight = []Part{
 	Interrupted(OrderReschedule), Interrupted(OrderSleep), Interrupted(OrderNone),
-	SlowAnswer(time.Second), RuntimeKilled(afterCommit), RuntimeKilled("before-commit"), ConnectionCut(time.Second),
+	SlowAnswer(time.Second), RuntimeKilled(AfterCommit), RuntimeKilled(BeforeCommit), ConnectionCut(time.Second),
 }
 
 func TestPartsInFlightHaveNames(t *testing.T) {

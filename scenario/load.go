@@ -45,7 +45,7 @@ func (p Creating) Begin(_ context.Context, s *Stage) (Course, error) {
 	return Course{Recovered: func(ctx context.Context, _ clock.Mono) error {
 		stop := s.Counter.Start(ctx, p.Load, s.Actors)
 		defer stop()
-		if err := until(ctx, clock.Now().Add(p.After)); err != nil {
+		if err := clock.Until(ctx, clock.Now().Add(p.After)); err != nil {
 			return err
 		}
 		for _, key := range workload.Keys("new", p.Most) {

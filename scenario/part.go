@@ -35,7 +35,8 @@ type Part interface {
 type Course struct {
 	// Down is called each time the engine has left, before it is started again.
 	Down func(ctx context.Context) error
-	// Recovered is called with the last first good /health, beside the sweep.
+	// Recovered is called beside the sweep with the first good /health after the
+	// last fault; where there is no fault, with the time at which it is called.
 	Recovered func(ctx context.Context, healthy clock.Mono) error
 	// End is called once, after the sweep or where the trial failed. It has a
 	// bound of its own, and returns with nothing of the part left at work.
@@ -68,41 +69,19 @@ func (s *Stage) ReadBack(t probe.Target) {
 	s.made.all = append(s.made.all, t)
 }
 
-// Expect watches for an event from now on. The function that it returns waits
-// for it, for at most d; what names it where it does not come.
-func (s *Stage) Expect(match func(history.Event) bool) (wait func(ctx context.Context, d time.Duration, what string) error) {
-	seen := make(chan struct{}, 1)
-	s.History.Subscribe(func(e history.Event) {
-		if match(e) {
-			select {
-			case seen <- struct{}{}:
-			default:
-			}
-		}
-	})
-	return func(ctx context.Context, d time.Duration, what string) error {
-		ctx, cancel := bounded(ctx, d, what)
-		defer cancel()
-		select {
-		case <-seen:
-			return nil
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-}
-
 // AskAll asks each of the actors as the sweep's probe at a delay of 0 does, and
 // goes on asking until it answers, so that it has a row beside the sweep's.
 func (s *Stage) AskAll(ctx context.Context, healthy clock.Mono, actors []probe.Target, ask probe.Request) error {
-	sweep := probe.Sweep{As: probe.BesideName, Delays: make([]time.Duration, len(actors)), Timeout: s.Sweep.Timeout, Bound: s.Sweep.Bound}
-	return sweep.Run(ctx, s.Counter.Gateway, healthy, actors, ask)
+	return s.beside(probe.ViaHTTP, 0, actors).Run(ctx, s.Counter.Gateway, healthy, actors, ask)
 }
 
-// At reports whether the event is of the actor's reaching the breakpoint.
-func At(e history.Event, actor, breakpoint string) bool {
-	b, ok := e.Body.(*history.Breakpoint)
-	return ok && b.Actor == actor && b.Name == breakpoint && b.What == "reached"
+// beside is a sweep beside the scenario's, with its patience, which asks all the
+// actors at one delay.
+func (s *Stage) beside(via probe.Via, delay time.Duration, actors []probe.Target) probe.Sweep {
+	return probe.Sweep{
+		As: probe.BesideName, Via: via, Delays: slices.Repeat([]time.Duration{delay}, len(actors)),
+		Timeout: s.Sweep.Timeout, Bound: s.Sweep.Bound,
+	}
 }
 
 // UnderLoad has clients work on actors of their own from before the fault until
@@ -157,7 +136,8 @@ func (u underLoad) Invariants() []check.Invariant {
 }
 
 // CommitHeld has one actor open a transaction, write, and stop before its
-// COMMIT; there the fault strikes, and the actor goes on half a second later.
+// COMMIT; there the fault strikes, and the actor goes on half a second later. It
+// is the last of the parts.
 func CommitHeld() Part { return commitHeld{} }
 
 type commitHeld struct{}
@@ -173,7 +153,7 @@ func (commitHeld) Invariants() []check.Invariant {
 // Begin returns when the actor says that it holds.
 func (commitHeld) Begin(ctx context.Context, s *Stage) (Course, error) {
 	writer := s.Actors[0]
-	held := s.Expect(func(e history.Event) bool { return At(e, writer.Actor, "before-commit") })
+	held := s.expectReached(writer.Actor, BeforeCommit)
 	over := make(chan struct{})
 	go func() {
 		defer close(over)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/killpoint/killpoint/check"
-	"github.com/killpoint/killpoint/history"
 	"github.com/killpoint/killpoint/internal/clock"
 	"github.com/killpoint/killpoint/workload"
 )
@@ -23,34 +22,26 @@ func (stopHeld) Actors() ([]string, int) { return []string{"stopping"}, 0 }
 
 func (stopHeld) Invariants() []check.Invariant { return nil }
 
-const onStop = "on-stop"
-
 func (stopHeld) Begin(ctx context.Context, s *Stage) (Course, error) {
 	t := s.Actors[0]
-	if err := s.ArmFor(ctx, onStop, t.Actor, startHold); err != nil {
+	if err := s.ArmFor(ctx, OnStop, t.Actor, startHold); err != nil {
 		return Course{}, err
 	}
-	held := s.Expect(func(e history.Event) bool { return At(e, t.Actor, onStop) })
+	held := s.expectReached(t.Actor, OnStop)
 	if err := s.Cell.API().SleepActor(ctx, s.Counter.Namespace, t.Actor); err != nil {
 		return Course{}, fmt.Errorf("put actor %s (%s) to sleep: %w", t.Key, t.Actor, err)
 	}
 	if err := held(ctx, holdBound, "actor "+t.Actor+" to be held as it stops"); err != nil {
 		return Course{}, err
 	}
-	lost := s.Expect(func(e history.Event) bool {
-		b, ok := e.Body.(*history.Envoy)
-		return ok && b.What == "closed"
-	})
+	lost := s.expectEnvoy("closed")
 	return Course{
 		Down: func(ctx context.Context) error {
 			if err := lost(ctx, holdBound, "the runtime to lose its connection"); err != nil {
 				return err
 			}
-			stopped := s.Expect(func(e history.Event) bool {
-				b, ok := e.Body.(*history.Actor)
-				return ok && b.Actor == t.Actor && b.What == "stopped"
-			})
-			if err := s.Release(ctx, onStop); err != nil {
+			stopped := s.expectActor(t.Actor, "stopped")
+			if err := s.Release(ctx, OnStop); err != nil {
 				return err
 			}
 			return stopped(ctx, holdBound, "actor "+t.Actor+" to stop")

@@ -107,8 +107,12 @@ type Observe func(history.Event)
 // Run carries out the scenario in dir, which must not hold a history yet, and
 // judges the history. The error says that the harness could not do its work;
 // what the engine did wrong is in the trial's verdict. A trial is returned
-// whenever its history can be read, also with an error.
+// whenever its history can be read, also with an error. A scenario that cannot be
+// carried out as it is leaves no history.
 func (s Scenario) Run(ctx context.Context, session *containers.Session, run, dir string, observe Observe) (report.Trial, error) {
+	if err := s.valid(); err != nil {
+		return report.Unjudged(s.Name, dir, err), err
+	}
 	w, err := history.Create(report.HistoryPath(dir), history.Header{Run: run, Trial: s.Name, Seed: s.Seed})
 	if err != nil {
 		return report.Unjudged(s.Name, dir, err), err

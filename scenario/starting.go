@@ -11,14 +11,14 @@ import (
 	"github.com/killpoint/killpoint/workload"
 )
 
-// Starting has one more actor created and holds it as it starts, at the
-// fixture's breakpoint of that name ("on-start" or "before-running"): there the
-// fault strikes. It is let go at the first good /health, and asked from then on.
-func Starting(breakpoint string) Part { return starting{breakpoint} }
+// Starting has one more actor created and holds it as it starts, [OnStart] or
+// [BeforeRunning]: there the fault strikes. It is let go at the first good
+// /health, and asked from then on.
+func Starting(at Place) Part { return starting{at} }
 
-type starting struct{ breakpoint string }
+type starting struct{ at Place }
 
-func (s starting) String() string { return "an actor held as it starts, at " + s.breakpoint }
+func (p starting) String() string { return "an actor held as it starts, at " + string(p.at) }
 
 func (starting) Actors() ([]string, int) { return nil, 1 }
 
@@ -29,31 +29,30 @@ func (starting) Invariants() []check.Invariant { return nil }
 const startHold = 2 * time.Minute
 
 func (p starting) Begin(ctx context.Context, s *Stage) (Course, error) {
-	if err := s.Arm(ctx, p.breakpoint, startHold); err != nil {
+	if err := s.Arm(ctx, p.at, startHold); err != nil {
 		return Course{}, err
 	}
 	var actor string
-	reached := s.Expect(func(e history.Event) bool {
-		b, ok := e.Body.(*history.Breakpoint)
-		if ok && b.Name == p.breakpoint && b.What == "reached" {
-			actor = b.Actor
-			return true
+	held := s.Expect(func(e history.Event) bool {
+		who, ok := reached(e, p.at)
+		if ok && actor == "" {
+			actor = who
 		}
-		return false
+		return ok
 	})
 	target, err := s.Counter.Create(ctx, "starting")
 	if err != nil {
 		return Course{}, err
 	}
 	s.ReadBack(target)
-	if err := reached(ctx, holdBound, "the actor "+target.Actor+" to be held as it starts"); err != nil {
+	if err := held(ctx, holdBound, "the actor "+target.Actor+" to be held as it starts"); err != nil {
 		return Course{}, err
 	}
 	if actor != target.Actor {
 		return Course{}, &wrongActorError{want: target.Actor, held: actor}
 	}
 	return Course{Recovered: func(ctx context.Context, healthy clock.Mono) error {
-		if err := s.Release(ctx, p.breakpoint); err != nil {
+		if err := s.Release(ctx, p.at); err != nil {
 			return err
 		}
 		return s.AskAll(ctx, healthy, []probe.Target{target}, workload.HealthProbe())

@@ -51,7 +51,7 @@ func (a asleep) Begin(ctx context.Context, s *Stage) (Course, error) {
 	}
 	return Course{Recovered: func(ctx context.Context, healthy clock.Mono) error {
 		return s.AskAll(ctx, healthy, s.Actors, workload.HealthProbe())
-	}}, until(ctx, clock.Now().Add(a.since))
+	}}, clock.Until(ctx, clock.Now().Add(a.since))
 }
 
 // sleepInterval is how often the engine is asked whether an actor sleeps, which
@@ -62,10 +62,7 @@ const sleepInterval = 10 * time.Millisecond
 // put those of the sweep to sleep as well. It returns when the runtime has ended
 // the generation, and the engine knows of it.
 func (s *Stage) sleep(ctx context.Context, t probe.Target) error {
-	stopped := s.Expect(func(e history.Event) bool {
-		b, ok := e.Body.(*history.Actor)
-		return ok && b.Actor == t.Actor && b.What == "stopped"
-	})
+	stopped := s.expectActor(t.Actor, "stopped")
 	if err := s.Cell.API().SleepActor(ctx, s.Counter.Namespace, t.Actor); err != nil {
 		return fmt.Errorf("put actor %s (%s) to sleep: %w", t.Key, t.Actor, err)
 	}
@@ -100,18 +97,6 @@ func lifeOf(a rivet.Actor) string {
 		return fmt.Sprint(*ts)
 	}
 	return fmt.Sprintf("sleep_ts %s, connectable_ts %s", said(a.SleepTS), said(a.ConnectableTS))
-}
-
-// until returns at t, which is when something is planned for, or when ctx ends.
-func until(ctx context.Context, t clock.Mono) error {
-	timer := time.NewTimer(t.Sub(clock.Now()))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
 
 // OpenWebSocket has a client hold a WebSocket to an actor open. Where it is
@@ -152,8 +137,7 @@ func (openWebSocket) Begin(ctx context.Context, s *Stage) (Course, error) {
 
 // reconnect asks as AskAll does, by WebSocket.
 func (s *Stage) reconnect(ctx context.Context, healthy clock.Mono) error {
-	sweep := probe.Sweep{As: probe.BesideName, Via: probe.ViaWebSocket, Delays: make([]time.Duration, len(s.Actors)), Timeout: s.Sweep.Timeout, Bound: s.Sweep.Bound}
-	return sweep.Run(ctx, s.Counter.Gateway, healthy, s.Actors, workload.PingProbe())
+	return s.beside(probe.ViaWebSocket, 0, s.Actors).Run(ctx, s.Counter.Gateway, healthy, s.Actors, workload.PingProbe())
 }
 
 // Streaming has a client read an answer that is still being sent when the fault
@@ -205,7 +189,9 @@ func (streaming) Begin(ctx context.Context, s *Stage) (Course, error) {
 			if err := s.streamAgain(ctx, healthy.Add(againBound)); err != nil {
 				return err
 			}
-			return ending(ctx, over, healthy.Add(againBound))
+			// The client of the old stream is to know its end. Where it does not
+			// by then, the invariant says so.
+			return clock.UntilOr(ctx, healthy.Add(againBound), over)
 		},
 		End: func(context.Context) error {
 			stop()
@@ -225,19 +211,6 @@ func (streaming) Begin(ctx context.Context, s *Stage) (Course, error) {
 	}
 }
 
-// ending waits for the client of the old stream to know its end. Where it does
-// not by the deadline, the invariant says so.
-func ending(ctx context.Context, over <-chan struct{}, deadline clock.Mono) error {
-	timer := time.NewTimer(deadline.Sub(clock.Now()))
-	defer timer.Stop()
-	select {
-	case <-over:
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-	return context.Cause(ctx)
-}
-
 // streamAgain asks for a new stream until one comes whole, or the deadline has
 // passed.
 func (s *Stage) streamAgain(ctx context.Context, deadline clock.Mono) error {
@@ -247,7 +220,7 @@ func (s *Stage) streamAgain(ctx context.Context, deadline clock.Mono) error {
 		if ret.Outcome == history.OK || clock.Now() >= deadline {
 			return context.Cause(ctx)
 		}
-		if err := until(ctx, asked.Add(probe.RecoveryPause)); err != nil {
+		if err := clock.Until(ctx, asked.Add(probe.RecoveryPause)); err != nil {
 			return err
 		}
 	}
@@ -256,7 +229,7 @@ func (s *Stage) streamAgain(ctx context.Context, deadline clock.Mono) error {
 // AlarmDue has an actor set an alarm that falls due while the engine is down,
 // see [StayDown]. An actor that runs is asked for its health from the first good
 // /health on. One that sleeps is asked only when the alarm has fired, or Within
-// has passed, because a request would wake it.
+// has passed, because a request would wake it. It is the last of the parts.
 type AlarmDue struct {
 	// After the fault it is due, which strikes when this part has begun.
 	After time.Duration
@@ -298,15 +271,11 @@ const alarmLead = 1500 * time.Millisecond
 // Begin implements [Part].
 func (a AlarmDue) Begin(ctx context.Context, s *Stage) (Course, error) {
 	t := s.Actors[0]
-	fired := s.Expect(func(e history.Event) bool {
-		b, ok := e.Body.(*history.Actor)
-		return ok && b.Actor == t.Actor && b.What == "alarm"
-	})
+	fired := s.expectActor(t.Actor, "alarm")
 	lead := max(a.Asleep, alarmLead)
 	strike := clock.Now().Add(lead)
 	if ret := s.Counter.SetAlarm(ctx, t, lead+a.After); ret.Outcome != history.OK {
-		return Course{}, fmt.Errorf("set an alarm of actor %s (%s): it ended %s, cause %q, status %d %s: %s",
-			t.Key, t.Actor, ret.Outcome, ret.Cause, ret.Status, ret.Code, ret.Detail)
+		return Course{}, fmt.Errorf("set an alarm of actor %s (%s): it ended %v", t.Key, t.Actor, ret)
 	}
 	if a.Asleep > 0 {
 		if err := s.sleep(ctx, t); err != nil {
@@ -315,7 +284,7 @@ func (a AlarmDue) Begin(ctx context.Context, s *Stage) (Course, error) {
 	}
 	return Course{Recovered: func(ctx context.Context, healthy clock.Mono) error {
 		return a.recovered(ctx, s, healthy, fired)
-	}}, until(ctx, strike)
+	}}, clock.Until(ctx, strike)
 }
 
 func (a AlarmDue) recovered(ctx context.Context, s *Stage, healthy clock.Mono, fired wait) error {
@@ -336,9 +305,6 @@ func (a AlarmDue) recovered(ctx context.Context, s *Stage, healthy clock.Mono, f
 	return s.askLate(ctx, healthy)
 }
 
-// wait is what [Stage.Expect] gives.
-type wait = func(ctx context.Context, d time.Duration, what string) error
-
 // askLate asks as AskAll does, at the next whole second after the first good
 // /health, if there is one within the bound.
 func (s *Stage) askLate(ctx context.Context, healthy clock.Mono) error {
@@ -346,8 +312,7 @@ func (s *Stage) askLate(ctx context.Context, healthy clock.Mono) error {
 	if delay >= s.Sweep.Bound {
 		return nil
 	}
-	sweep := probe.Sweep{As: probe.BesideName, Delays: []time.Duration{delay}, Timeout: s.Sweep.Timeout, Bound: s.Sweep.Bound}
-	return sweep.Run(ctx, s.Counter.Gateway, healthy, s.Actors, workload.HealthProbe())
+	return s.beside(probe.ViaHTTP, delay, s.Actors).Run(ctx, s.Counter.Gateway, healthy, s.Actors, workload.HealthProbe())
 }
 
 // StayDown is the fault, after which the engine stays down for a time: for what
@@ -364,7 +329,7 @@ func (f stayDown) Strike(ctx context.Context, t fault.Target) (history.Exit, err
 	if err != nil {
 		return exit, err
 	}
-	return exit, until(ctx, clock.Now().Add(f.d))
+	return exit, clock.Until(ctx, clock.Now().Add(f.d))
 }
 
 func (f stayDown) String() string { return fmt.Sprintf("%v, and down for %v", f.Fault, f.d) }

@@ -121,16 +121,3 @@ func TestAskLate(t *testing.T) {
 	require.NoError(t, s.askLate(t.Context(), clock.Now().Add(-9500*time.Millisecond)))
 	assert.Len(t, asked, 1)
 }
-
-// A client that is told nothing is waited for no longer than its bound.
-func TestEnding(t *testing.T) {
-	over := make(chan struct{})
-	begun := clock.Now()
-	require.NoError(t, ending(t.Context(), over, begun.Add(20*time.Millisecond)))
-	assert.GreaterOrEqual(t, clock.Now().Sub(begun), 20*time.Millisecond)
-	close(over)
-	require.NoError(t, ending(t.Context(), over, begun.Add(time.Hour)))
-	ctx, cancel := context.WithCancelCause(t.Context())
-	cancel(errors.New("Ctrl-C"))
-	require.EqualError(t, ending(ctx, make(chan struct{}), begun.Add(time.Hour)), "Ctrl-C")
-}

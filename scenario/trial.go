@@ -11,9 +11,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/killpoint/killpoint/containers"
 	"github.com/killpoint/killpoint/fault"
@@ -71,8 +70,8 @@ type step struct {
 
 func (t *trial) steps() []step {
 	steps := []step{{"start a cell: engine " + t.Engine + ", runtime with reconnect policy " + t.Reconnect, t.startCell}}
-	if t.actors() > 0 {
-		steps = append(steps, step{fmt.Sprintf("warm %d actors, one for each probe", len(t.delays)) + t.othersText(), t.warm})
+	if text := t.warmText(); text != "" {
+		steps = append(steps, step{text, t.warm})
 	}
 	for _, p := range t.parts {
 		steps = append(steps, step{"begin " + p.String(), func(ctx context.Context) error { return t.begin(ctx, p) }})
@@ -85,6 +84,25 @@ func (t *trial) steps() []step {
 		steps = append(steps, step{"end " + p.String(), p.end})
 	}
 	return append(steps, step{"read the ledgers back", t.readBack})
+}
+
+// warmText is "" where no actor is to be warmed.
+func (t *trial) warmText() string {
+	others := 0
+	for _, p := range t.parts {
+		warm, _ := p.Actors()
+		others += len(warm)
+	}
+	text := fmt.Sprintf("warm %d actors, one for each probe", len(t.delays))
+	switch {
+	case len(t.delays) == 0 && others == 0:
+		return ""
+	case len(t.delays) == 0:
+		return fmt.Sprintf("warm %d actors for the parts", others)
+	case others == 0:
+		return text
+	}
+	return text + fmt.Sprintf(", and %d for the parts", others)
 }
 
 func (t *trial) sweepText() string {
@@ -213,7 +231,7 @@ func (t *trial) drainGrace() time.Duration {
 }
 
 func (t *trial) startCell(ctx context.Context) error {
-	ctx, cancel := bounded(ctx, cellBound, "a warmed cell")
+	ctx, cancel := bounded(ctx, cellBound, "the cell to be ready")
 	defer cancel()
 	runtime, control := t.RuntimeImage, 0
 	if runtime == "" {
@@ -314,18 +332,6 @@ func (t *trial) actors() int {
 	return n
 }
 
-func (t *trial) othersText() string {
-	n := -len(t.delays)
-	for _, p := range t.parts {
-		_, more := p.Actors()
-		n -= more
-	}
-	if n += t.actors(); n == 0 {
-		return ""
-	}
-	return fmt.Sprintf(", and %d for the parts", n)
-}
-
 func (t *trial) runtimeEnv() map[string]string {
 	env := map[string]string{
 		"KILLPOINT_FIXTURE_PROTOCOL":  fmt.Sprint(t.protocol()),
@@ -363,7 +369,7 @@ func (t *trial) waitHealthy(ctx context.Context) (err error) {
 // waitAfterHealthy counts from the answer of /health, not from when it was
 // read: the engine leaves d after it was well.
 func (t *trial) waitAfterHealthy(ctx context.Context, d time.Duration) error {
-	return until(ctx, t.healthy.Add(d))
+	return clock.Until(ctx, t.healthy.Add(d))
 }
 
 // sweep asks, and lets the parts see that the engine is back.
@@ -377,20 +383,43 @@ func (t *trial) sweep(ctx context.Context) error {
 	}
 	sweep := t.Sweep
 	sweep.Delays = t.delays
-	var g errgroup.Group
+	errs := make([]error, 1+len(t.parts)) // the sweep's, and each part's
+	var wg sync.WaitGroup
 	if len(t.delays) > 0 {
-		g.Go(func() error { return sweep.Run(ctx, t.counter.Gateway, t.healthy, t.targets, ask) })
+		wg.Go(func() { errs[0] = sweep.Run(ctx, t.counter.Gateway, t.healthy, t.targets, ask) })
 	}
-	for _, p := range t.parts {
-		if p.course.Recovered != nil {
-			g.Go(func() error { return p.course.Recovered(ctx, t.healthy) })
-		}
+	for i, p := range t.parts {
+		wg.Go(func() { errs[1+i] = p.recovered(ctx, t.healthy) })
 	}
-	return g.Wait()
+	wg.Wait()
+	return joined(ctx, errs)
 }
 
-func (t *trial) readBack(ctx context.Context) error {
-	ctx, cancel := bounded(ctx, readBackBound, "the ledgers and counts")
+func (p *part) recovered(ctx context.Context, healthy clock.Mono) error {
+	if p.course.Recovered == nil {
+		return nil
+	}
+	if err := p.course.Recovered(ctx, healthy); err != nil {
+		return fmt.Errorf("%v: %w", p.Part, err)
+	}
+	return nil
+}
+
+// joined are the errors of what went on side by side. Where the context has ended
+// several of them say so, and it is told once.
+func joined(ctx context.Context, errs []error) error {
+	cause := context.Cause(ctx)
+	stopped := func(err error) bool { return cause != nil && errors.Is(err, cause) }
+	if slices.ContainsFunc(errs, stopped) {
+		errs = append(slices.DeleteFunc(errs, stopped), cause)
+	}
+	return errors.Join(errs...)
+}
+
+// readBack fails only where it was interrupted. What cannot be read within the
+// bound is missing in the history, where the verdict finds that.
+func (t *trial) readBack(caller context.Context) error {
+	ctx, cancel := bounded(caller, readBackBound, "the ledgers and counts")
 	defer cancel()
 	all := slices.Concat(t.targets, t.made.all)
 	for _, p := range t.parts {
@@ -400,7 +429,7 @@ func (t *trial) readBack(ctx context.Context) error {
 	c.Timeout = readPatience
 	c.ReadCounts(ctx, all) // first: see there
 	c.ReadLedgers(ctx, all)
-	return nil
+	return context.Cause(caller)
 }
 
 // cleanUp gives each its own bound: a part that does not end must not keep the

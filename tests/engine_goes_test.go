@@ -28,7 +28,7 @@ func TestEngineGoes(t *testing.T) {
 		// nobody can start it for 30 s: that is one of TestKnownBugs.
 		{"stop-while-starting", scenario.Scenario{
 			Fault: fault.Stop(5 * time.Second), Reconnect: "fast", Sweep: sweep,
-			Parts: []scenario.Part{scenario.Starting("on-start")},
+			Parts: []scenario.Part{scenario.Starting(scenario.OnStart)},
 		}},
 		{"two-stops-200ms-apart", scenario.Scenario{
 			Fault: fault.Stop(5 * time.Second), Reconnect: "fast", Sweep: sweep,

@@ -53,7 +53,7 @@ var moreReproductions = []reproduction{
 		bug: check.DeliveredTwice, behaviour: "runtime killed after the COMMIT", shows: sometimes,
 		seenBy: []check.Invariant{check.DeliveredOnce()},
 		scenario: func() scenario.Scenario {
-			return alone(scenario.RuntimeKilled("after-commit"), containers.EngineConfig{})
+			return alone(scenario.RuntimeKilled(scenario.AfterCommit), containers.EngineConfig{})
 		},
 	},
 	// What was not carried out may well come again.
@@ -61,7 +61,7 @@ var moreReproductions = []reproduction{
 		bug: check.DeliveredTwice, behaviour: "runtime killed before the COMMIT", shows: never,
 		seenBy: []check.Invariant{check.DeliveredOnce()},
 		scenario: func() scenario.Scenario {
-			return alone(scenario.RuntimeKilled("before-commit"), containers.EngineConfig{})
+			return alone(scenario.RuntimeKilled(scenario.BeforeCommit), containers.EngineConfig{})
 		},
 	},
 	// Rivet's own policy: the answer must fall between two connections.

@@ -93,7 +93,7 @@ var reproductions = slices.Concat([]reproduction{
 		scenario: func() scenario.Scenario {
 			return scenario.Scenario{
 				Fault: fault.Kill(), Reconnect: "fast", Sweep: quick,
-				Parts: []scenario.Part{scenario.Starting("on-start")},
+				Parts: []scenario.Part{scenario.Starting(scenario.OnStart)},
 			}
 		},
 	},

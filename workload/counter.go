@@ -107,8 +107,7 @@ func (c *Counter) warm(ctx context.Context, key string) (probe.Target, error) {
 			break
 		}
 	}
-	return target, fmt.Errorf("warm actor %s (%s): its first tick ended %s, cause %q, status %d %s: %s",
-		key, target.Actor, ret.Outcome, ret.Cause, ret.Status, ret.Code, ret.Detail)
+	return target, fmt.Errorf("warm actor %s (%s): its first tick ended %v", key, target.Actor, ret)
 }
 
 // Tick writes once. The operation's id goes with it into the actor's ledger.

@@ -1,4 +1,4 @@
-// Package clock reads the kernel's monotonic clock.
+// Package clock reads the kernel's monotonic clock, and waits by it.
 //
 // Every party of a trial on one host (harness, runtime, tap) stamps its events
 // with the same kernel's CLOCK_MONOTONIC, so that their order needs no
@@ -7,6 +7,7 @@
 package clock
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strings"
@@ -34,6 +35,21 @@ func (t Mono) Sub(u Mono) time.Duration { return time.Duration(t - u) }
 
 // Add is the instant d after t.
 func (t Mono) Add(d time.Duration) Mono { return t + Mono(d) }
+
+// Until returns at t, or before with the cause of ctx's end.
+func Until(ctx context.Context, t Mono) error { return UntilOr(ctx, t, nil) }
+
+// UntilOr is Until, which returns before t also when sooner is closed.
+func UntilOr(ctx context.Context, t Mono, sooner <-chan struct{}) error {
+	timer := time.NewTimer(t.Sub(Now()))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-sooner:
+	case <-ctx.Done():
+	}
+	return context.Cause(ctx)
+}
 
 // BootID names this boot of this kernel. Two parties with the same one share
 // the clock; with different ones their offset has to be measured.
