@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/killpoint/killpoint/check"
 	"github.com/killpoint/killpoint/containers"
 	"github.com/killpoint/killpoint/fault"
@@ -214,7 +216,8 @@ func (r reproduction) trial() scenario.Scenario {
 func knownBugsTable(trials []report.Trial) string {
 	rows := map[string][]report.Trial{}
 	for _, t := range trials {
-		if strings.HasPrefix(t.Name, knownBugs+"/") {
+		// One that was interrupted says nothing of the rate.
+		if strings.HasPrefix(t.Name, knownBugs+"/") && finding(t, "trial-complete").State == check.Pass {
 			rows[t.Name] = append(rows[t.Name], t)
 		}
 	}
@@ -284,4 +287,34 @@ func spanned(times []time.Duration) string {
 		return fmt.Sprintf("%.1f–%.1f s; not within the trial in %d of %d", came[0].Seconds(), came[len(came)-1].Seconds(), never, len(times))
 	}
 	return fmt.Sprintf("%.1f–%.1f s", came[0].Seconds(), came[len(came)-1].Seconds())
+}
+
+// The table counts a trial that was repeated as one in which the bug did not
+// show, and one that was cut off not at all.
+func TestKnownBugsTable(t *testing.T) {
+	noteSettings()
+	engine := label(engines()[0])
+	bug := reproductions[0].bug.Name
+	name := strings.Join([]string{knownBugs, engine, bug, reproductions[0].behaviour}, "/")
+	trial := func(complete check.State, repeats int, bugs ...string) report.Trial {
+		tr := report.Trial{Name: name, Repeats: make([]report.Attempt, repeats)}
+		tr.Verdict.State = check.Known
+		tr.Verdict.Findings = []check.Finding{
+			{Invariant: "trial-complete", State: complete},
+			{Invariant: "answers-within-bound", State: check.Known, Bugs: bugs},
+		}
+		return tr
+	}
+	row := func(trials ...report.Trial) string {
+		for _, line := range strings.Split(knownBugsTable(trials), "\n") {
+			if strings.HasPrefix(line, "| "+bug+" |") {
+				return line
+			}
+		}
+		return ""
+	}
+	assert.Contains(t, row(trial(check.Pass, 0, bug), trial(check.Pass, 0, bug)), "| 2 of 2 | 16–100 % | yes |")
+	assert.Contains(t, row(trial(check.Pass, 0, bug), trial(check.Pass, 1, bug)), "| 1 of 2 | 1–99 % | **no** |")
+	assert.Contains(t, row(trial(check.Pass, 0, bug), trial(check.Inconclusive, 0)), "| 1 of 1 |")
+	assert.Empty(t, row(trial(check.Inconclusive, 0)))
 }
