@@ -76,10 +76,11 @@ func (s *Stage) create(ctx context.Context, key string, patience time.Duration) 
 	return t, err == nil
 }
 
-// created is the end of a creation. One that failed may yet take effect.
+// created is the end of a creation. One that failed may yet take effect. No
+// actor answers it: who is named is the one that the engine says it made.
 func created(ctx context.Context, t probe.Target, err error) *history.Return {
 	if err == nil {
-		return &history.Return{Outcome: history.OK, Status: 200, AnsweredBy: t.Actor, Generation: -1}
+		return &history.Return{Outcome: history.OK, AnsweredBy: t.Actor, Generation: -1}
 	}
 	ret := &history.Return{Outcome: history.Info, Generation: -1, Detail: err.Error()}
 	var answer *rivet.Error

@@ -87,7 +87,7 @@ func TestEndsOfACreation(t *testing.T) {
 		err  error
 		want history.Return
 	}{
-		{nil, history.Return{Outcome: history.OK, Status: 200, AnsweredBy: "a"}},
+		{nil, history.Return{Outcome: history.OK, AnsweredBy: "a"}},
 		{fmt.Errorf("create: %w", refusal), history.Return{Outcome: history.Info, Cause: history.CauseStatus, Status: 500, Code: "core.internal_error"}},
 		{context.DeadlineExceeded, history.Return{Outcome: history.Info, Cause: history.CauseTimeout}},
 		{errors.New("connection refused"), history.Return{Outcome: history.Info, Cause: history.CauseRefused}},
