@@ -87,7 +87,7 @@ func (s Scenario) Slug() string {
 func (s Scenario) invariants() []check.Invariant {
 	var all []check.Invariant
 	if s.Fault != nil {
-		all = append(all, check.FaultLanded(), check.AnswersWithin(s.Sweep.Bound))
+		all = append(all, check.FaultLanded(), check.EngineStaysUp(), check.AnswersWithin(s.Sweep.Bound))
 	}
 	all = append(all,
 		check.RightActor(),
