@@ -85,8 +85,8 @@ func (s *Stage) beside(via probe.Via, delay time.Duration, actors []probe.Target
 }
 
 // UnderLoad has clients work on actors of their own from before the fault until
-// after the sweep. The fault strikes when some writes to each of the actors have
-// returned, in the moment in which the last of them was acknowledged.
+// after the sweep. The fault strikes in the moment in which a write returned, when
+// some to each of the actors have.
 func UnderLoad(l workload.Load) Part { return underLoad{l} }
 
 type underLoad struct{ workload.Load }
@@ -122,7 +122,8 @@ func (u underLoad) Begin(ctx context.Context, s *Stage) (Course, error) {
 				return false
 			}
 			left[actor]--
-			return b.Outcome == history.OK && !slices.ContainsFunc(s.Actors, func(t probe.Target) bool { return left[t.Actor] > 0 })
+			// However it ended: clients may be too impatient for any to succeed.
+			return !slices.ContainsFunc(s.Actors, func(t probe.Target) bool { return left[t.Actor] > 0 })
 		}
 		return false
 	})
