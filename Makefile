@@ -20,7 +20,7 @@ REPEATS ?=
 KNOWN_BUGS ?=
 CELLS   ?= 5
 TRIALS  ?= 5
-FUZZ    ?= 10s
+FUZZ    ?= 40000x
 BENCH   ?= .
 
 LINTER_VERSION := v2.15.0
@@ -66,7 +66,7 @@ test: unit itest scorecard ## run everything
 bench: setup ## measure: cell start, engine restart, teardown, codec, reaper
 	@$(with_binary) go test -p 1 -run '^$$' -bench '$(BENCH)' -benchmem -timeout 20m ./...
 
-fuzz: ## run every fuzz target for FUZZ (10s)
+fuzz: ## run every fuzz target for FUZZ inputs (40000x), or for a time (10s)
 	@scripts/fuzz.sh '$(FUZZ)'
 
 lint: $(LINTER) ## check formats, go vet, golangci-lint, go.mod, shell syntax
