@@ -226,13 +226,27 @@ type Breakpoint struct {
 	What       string `json:"what"` // "armed", "reached", "released", "expired", "abandoned"
 }
 
-// Frame is one message on the wire, as the tap saw it.
+// Frame is a message on the wire, as the tap saw it. Each frame has one event
+// for each What.
 type Frame struct {
+	// N numbers the frames of a tap from 1, in the order of their arrival.
 	N         uint64 `json:"n"`
-	Direction string `json:"direction"` // "to-engine", "to-runtime"
-	Type      string `json:"type"`
-	Bytes     int    `json:"bytes"`
-	What      string `json:"what"` // "arrived", "held", "delivered", "dropped"
+	Wire      string `json:"wire,omitempty"` // "envoy", "serverless", "gateway"
+	Direction string `json:"direction"`      // "to-engine", "to-runtime"
+	// Type is the message's, "undecoded" where it could not be read. Detail
+	// tells messages of a type apart: the SQL statement's first word, a state, a
+	// reason, an HTTP request's method and path.
+	Type   string `json:"type"`
+	Detail string `json:"detail,omitempty"`
+	// Actor is whom it concerns, where it says so or answers what did.
+	Actor      string `json:"actor,omitempty"`
+	Key        string `json:"key,omitempty"`
+	Generation uint32 `json:"generation,omitempty"`
+	// Nth counts the frames of the same wire, direction, type, detail and actor.
+	Nth   int    `json:"nth,omitempty"`
+	Bytes int    `json:"bytes"`
+	What  string `json:"what"`            // "arrived", "held", "delivered", "dropped", ...; docs/history.md lists all
+	Error string `json:"error,omitempty"` // why it is undecoded or could not be delivered
 }
 
 // Log is one line of a container's output that is not an event itself.
