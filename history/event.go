@@ -10,6 +10,7 @@ package history
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/killpoint/killpoint/internal/clock"
 )
@@ -102,22 +103,38 @@ var bodies = map[Kind]func() any{
 
 // UnmarshalJSON decodes the body by its kind.
 func (e *Event) UnmarshalJSON(b []byte) error {
-	var raw struct {
-		Seq   uint64          `json:"seq"`
-		T     clock.Mono      `json:"t"`
-		Party string          `json:"party"`
-		Kind  Kind            `json:"kind"`
-		Body  json.RawMessage `json:"body"`
+	if raw, ok := writtenHere(b); ok && e.decode(raw) == nil {
+		return nil
 	}
+	// Written by another, or broken: take it field by field, and say what is wrong.
+	var raw rawEvent
 	if err := json.Unmarshal(b, &raw); err != nil {
 		return err
 	}
+	return e.decode(raw)
+}
+
+// rawEvent is an event whose body is not decoded yet.
+type rawEvent struct {
+	Seq   uint64          `json:"seq"`
+	T     clock.Mono      `json:"t"`
+	Party string          `json:"party"`
+	Kind  Kind            `json:"kind"`
+	Body  json.RawMessage `json:"body"`
+}
+
+func (e *Event) decode(raw rawEvent) error {
 	if raw.Kind == "" {
 		return fmt.Errorf("no kind")
 	}
-	e.Seq, e.T, e.Party, e.Kind, e.Body = raw.Seq, raw.T, raw.Party, raw.Kind, raw.Body
+	e.Seq, e.T, e.Party, e.Kind = raw.Seq, raw.T, raw.Party, raw.Kind
 	make, known := bodies[raw.Kind]
 	if !known {
+		if !json.Valid(raw.Body) && len(raw.Body) > 0 {
+			return fmt.Errorf("body of kind %q: no JSON", raw.Kind)
+		}
+		// A copy: what it was read from is read into again.
+		e.Body = slices.Clone(raw.Body)
 		return nil
 	}
 	body := make()

@@ -112,7 +112,9 @@ func (h *History) header(line []byte) error {
 
 func (h *History) event(line []byte) error {
 	var e Event
-	if err := json.Unmarshal(line, &e); err != nil {
+	// Not by json.Unmarshal, which would read the line once more, to see whether it
+	// is JSON: that is known when it is decoded.
+	if err := e.UnmarshalJSON(line); err != nil {
 		return err
 	}
 	if want := uint64(len(h.Events) + 1); e.Seq != want {
