@@ -187,7 +187,7 @@ func readLives(h *history.History) [][]*life {
 		party      string
 	}
 	found := map[key]*life{}
-	exits := map[string]mark{}
+	exits, last := map[string]mark{}, map[string]string{} // by party; the party of each container
 	for _, e := range h.ByTime() {
 		switch b := e.Body.(type) {
 		case *history.Actor:
@@ -202,10 +202,14 @@ func readLives(h *history.History) [][]*life {
 				exits[party] = mark{e.T, e.Seq}
 			}
 		case *history.Container:
-			// An exit that was seen late cannot be later than the next start.
-			party := b.Role + "#" + strconv.Itoa(b.Incarnation-1)
-			if exits[party].t == 0 && b.What == history.ContainerStarting {
-				exits[party] = mark{e.T, e.Seq}
+			if b.What != history.ContainerStarting {
+				continue
+			}
+			// An exit that was seen late cannot be later than the container's next start.
+			before := last[b.Name]
+			last[b.Name] = b.Role + "#" + strconv.Itoa(b.Incarnation)
+			if before != "" && exits[before].t == 0 {
+				exits[before] = mark{e.T, e.Seq}
 			}
 		}
 	}

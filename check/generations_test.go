@@ -59,15 +59,23 @@ func TestSingleLiveGeneration(t *testing.T) {
 				At(20, history.KindExit, &history.Exit{Role: "runtime", Incarnation: 1}).Life(30, 40, "a", 2)
 		}, check.Pass, ""},
 		{"its process had gone, which was seen late", func() *ht.Builder {
-			return (&ht.Builder{}).Life(1, 2, "a", 1).
-				At(20, history.KindContainer, &history.Container{Role: "runtime", Incarnation: 2, What: history.ContainerStarting}).
+			return starting(starting(&ht.Builder{}, 0, "runtime", 1).Life(1, 2, "a", 1), 20, "runtime", 2).
 				Life(30, 40, "a", 2).At(90, history.KindExit, &history.Exit{Role: "runtime", Incarnation: 1})
-		}, check.Pass, ""},
+		}, check.Pass, "0 overlaps"},
+		{"its process lives on beside another runtime", func() *ht.Builder {
+			return starting(starting(&ht.Builder{}, 0, "runtime", 1).Life(1, 2, "a", 1), 20, "runtime-2", 2).
+				Life(30, 40, "a", 2).At(90, history.KindExit, &history.Exit{Role: "runtime", Incarnation: 1})
+		}, check.Pass, "1 overlaps"},
 		{"one that never ran does not count", func() *ht.Builder {
 			return (&ht.Builder{}).Actor(1, "a", 1, "start").Life(30, 40, "a", 2)
 		}, check.Pass, "1 generations"},
 		{"a runtime that says nothing", func() *ht.Builder { return &ht.Builder{} }, check.Inconclusive, ""},
 	})
+}
+
+// starting adds the start of a runtime's container.
+func starting(b *ht.Builder, ms int, name string, incarnation int) *ht.Builder {
+	return b.At(ms, history.KindContainer, &history.Container{Role: "runtime", Name: name, Incarnation: incarnation, What: history.ContainerStarting})
 }
 
 func TestOldGenerationSilent(t *testing.T) {

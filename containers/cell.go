@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/testcontainers/testcontainers-go"
@@ -38,12 +39,15 @@ type Cell struct {
 	network *testcontainers.DockerNetwork
 	client  *http.Client // for polls: a connection each
 	api     *rivet.Client
+	front   *Container // nil without one
 	// Host ports, by the port inside.
-	enginePorts, runtimePorts map[int]*port
-	protocol                  int
+	enginePorts, runtimePorts, frontPorts map[int]*port
+	protocol                              int
+	runtimeLives                          atomic.Int64
 
 	mu      sync.Mutex
 	all     []*Container
+	added   []*added
 	healthy map[int]bool // incarnations of the engine whose first good answer is recorded
 
 	closing sync.Mutex
@@ -102,7 +106,10 @@ func (c *Cell) build(ctx context.Context) error {
 	err := inParallel(ctx,
 		func(ctx context.Context) (err error) { c.engine, err = c.ensureEngine(ctx); return err },
 		func(ctx context.Context) (err error) { rig, err = c.session.rig(ctx); return err },
-		func(ctx context.Context) (err error) { stopSignal, err = c.runtimeStopSignal(ctx); return err },
+		func(ctx context.Context) (err error) {
+			stopSignal, err = c.stopSignalOf(ctx, c.cfg.Runtime)
+			return err
+		},
 		c.createNetwork,
 		c.createVolume,
 	)
@@ -112,9 +119,15 @@ func (c *Cell) build(ctx context.Context) error {
 	err = inParallel(ctx,
 		func(ctx context.Context) error { return c.buildEngine(ctx, rig) },
 		func(ctx context.Context) error { return c.buildRuntime(ctx, rig, stopSignal) },
+		func(ctx context.Context) error { return c.buildFront(ctx, rig) },
 	)
 	if err != nil {
 		return err
+	}
+	if c.front != nil {
+		if err := c.Route(ctx, c.Runtime); err != nil {
+			return err
+		}
 	}
 	return c.introduce(ctx)
 }
@@ -138,7 +151,7 @@ func (c *Cell) ensureEngine(ctx context.Context) (engineimage.Image, error) {
 
 func (c *Cell) buildEngine(ctx context.Context, rig string) (err error) {
 	var sandbox *Container
-	sandbox, c.enginePorts, err = c.startSandbox(ctx, engineAlias, rig, enginePort)
+	sandbox, c.enginePorts, err = c.startSandbox(ctx, sandboxSpec{alias: engineAlias}, rig, enginePort)
 	if err != nil {
 		return err
 	}
@@ -158,16 +171,13 @@ func (c *Cell) buildEngine(ctx context.Context, rig string) (err error) {
 }
 
 func (c *Cell) buildRuntime(ctx context.Context, rig, stopSignal string) (err error) {
-	inside := []int{c.cfg.Runtime.Port}
-	if p := c.cfg.Runtime.ControlPort; p != 0 {
-		inside = append(inside, p)
-	}
 	var sandbox *Container
-	sandbox, c.runtimePorts, err = c.startSandbox(ctx, runtimeAlias, rig, inside...)
+	spec := sandboxSpec{what: runtimeAlias + "-sandbox", alias: c.runtimeHost(1)}
+	sandbox, c.runtimePorts, err = c.startSandbox(ctx, spec, rig, c.cfg.Runtime.inside()...)
 	if err != nil {
 		return err
 	}
-	c.Runtime, err = c.createRuntime(ctx, stopSignal, sandbox)
+	c.Runtime, err = c.createRuntimeAs(ctx, runtimeAlias, c.cfg.Runtime, stopSignal, sandbox)
 	if err != nil {
 		return err
 	}
@@ -184,13 +194,13 @@ const portAttempts = 3
 
 // startSandbox makes a sandbox with a host port for each port inside, and
 // returns when it has taken the default route away.
-func (c *Cell) startSandbox(ctx context.Context, alias, image string, inside ...int) (*Container, map[int]*port, error) {
+func (c *Cell) startSandbox(ctx context.Context, spec sandboxSpec, image string, inside ...int) (*Container, map[int]*port, error) {
 	for attempt := 1; ; attempt++ {
 		ports, err := c.takePorts(ctx, inside)
 		if err != nil {
 			return nil, nil, err
 		}
-		sandbox, err := c.createSandbox(ctx, alias, image, ports)
+		sandbox, err := c.createSandbox(ctx, spec, image, ports)
 		if err == nil {
 			err = sandbox.Start(ctx)
 		}
@@ -374,9 +384,13 @@ func (c *Cell) WaitHealthy(ctx context.Context) (clock.Mono, error) {
 // WaitRuntime asks the runtime's /metadata every 5 ms, for at most a minute,
 // until it answers.
 func (c *Cell) WaitRuntime(ctx context.Context) error {
+	return c.waitRuntime(ctx, c.Runtime, c.runtimePorts[c.cfg.Runtime.Port])
+}
+
+func (c *Cell) waitRuntime(ctx context.Context, r *Container, at *port) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	_, err := c.Runtime.pollUntilOK(ctx, c.client, c.url(c.runtimePorts[c.cfg.Runtime.Port])+runtimeBase+"/metadata", 0)
+	_, err := r.pollUntilOK(ctx, c.client, c.url(at)+runtimeBase+"/metadata", 0)
 	return err
 }
 
@@ -420,6 +434,7 @@ func (c *Cell) Settings() history.Settings {
 		"engine_log":               c.cfg.EngineConfig.Log,
 		"engine_guarded":           guarded(c.cfg.EngineConfig, c.engine.Version),
 		"engine_extra":             c.cfg.EngineConfig.Extra,
+		"front":                    c.cfg.Front,
 		"runtime_image":            r.Image,
 		"runtime_env":              r.Env,
 		"runtime_init":             r.Init,

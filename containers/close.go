@@ -44,7 +44,11 @@ func (c *Cell) Close(ctx context.Context) error {
 	c.session.mu.Lock()
 	delete(c.session.open, c)
 	c.session.mu.Unlock()
-	return errors.Join(releaseAll(c.enginePorts), releaseAll(c.runtimePorts))
+	errs := []error{releaseAll(c.enginePorts), releaseAll(c.runtimePorts), releaseAll(c.frontPorts)}
+	for _, one := range c.added {
+		errs = append(errs, releaseAll(one.ports))
+	}
+	return errors.Join(errs...)
 }
 
 // remove takes away all that bears the cell's label: what this process knows

@@ -23,7 +23,10 @@ type CellConfig struct {
 	Engine       string
 	EngineConfig EngineConfig
 	Runtime      RuntimeConfig
-	Pool         PoolConfig
+	// Front stands between the engine's calls and the runtimes, for cells in which
+	// one runtime takes over from another: [FrontNone] by default.
+	Front Front
+	Pool  PoolConfig
 	// Recorder gets everything that happens to the cell. Required.
 	Recorder history.Recorder
 }
@@ -132,6 +135,7 @@ func (c CellConfig) validate() error {
 	bad(c.Recorder == nil, "cell %s has no Recorder", c.Name)
 	bad(c.Runtime.Image == "", "cell %s has no Runtime.Image", c.Name)
 	bad(c.Pool.MaxActors < 0, "cell %s: Pool.MaxActors %d is negative", c.Name, c.Pool.MaxActors)
+	bad(c.Front != FrontNone && c.Front != FrontHTTP && c.Front != FrontTCP, "Front %q: want %q, %q or none", c.Front, FrontHTTP, FrontTCP)
 	shedding := c.EngineConfig.LoadShedding
 	bad(shedding != LoadSheddingOff && shedding != LoadSheddingEngine,
 		"EngineConfig.LoadShedding %q: want %q or %q", shedding, LoadSheddingOff, LoadSheddingEngine)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -58,6 +59,9 @@ type Container struct {
 	image      string
 	stopSignal string
 	keep       func(line string) bool // which lines of output the history gets
+	// count numbers the incarnations. Containers that do the same work beside each
+	// other share it.
+	count *atomic.Int64
 
 	starting sync.Mutex // held by Start
 
@@ -74,11 +78,13 @@ func (c *Container) Role() string { return c.role }
 // ID is the container's id in Docker.
 func (c *Container) ID() string { return c.id }
 
-// Incarnation counts the container's lives. It is 0 before the first Start.
+// Incarnation counts the container's lives; those of a runtime that was added go
+// on from the others'. It is 0 before the first Start.
 func (c *Container) Incarnation() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.lives)
+	if l := c.current(); l != nil {
+		return l.n
+	}
+	return 0
 }
 
 // Party names the current incarnation in a history: "engine#2".
@@ -109,6 +115,7 @@ func (c *Container) Start(ctx context.Context) error {
 	}
 	l, err := c.begin(ctx)
 	if err != nil {
+		c.count.Add(-1) // nothing was said of that one
 		return c.session.explain("start "+c.name, err)
 	}
 	c.mu.Lock()
@@ -276,10 +283,12 @@ func (c *Container) Exited() <-chan struct{} {
 func (c *Container) Logs(incarnation int) []LogLine {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if incarnation < 1 || incarnation > len(c.lives) {
-		return nil
+	for _, l := range c.lives {
+		if l.n == incarnation {
+			return l.book.all()
+		}
 	}
-	return c.lives[incarnation-1].book.all()
+	return nil
 }
 
 // awaitLine waits until the current incarnation has written a line, or ended.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"sync/atomic"
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
@@ -81,25 +82,47 @@ func (c *Cell) create(ctx context.Context, role, what, image, stopSignal string,
 	ctr := &Container{
 		session: c.session, rec: c.cfg.Recorder, role: role, name: name,
 		id: made.GetContainerID(), image: image, stopSignal: stopSignal, keep: everyLine,
+		count: c.counter(role),
 	}
 	c.add(ctr)
-	ctr.record(1, history.ContainerCreated, 0)
+	ctr.record(int(ctr.count.Load())+1, history.ContainerCreated, 0)
 	return ctr, nil
+}
+
+// counter numbers the incarnations of a new container. All runtimes of a cell
+// count on from each other, since they do the same work beside each other.
+func (c *Cell) counter(role string) *atomic.Int64 {
+	if role == runtimeAlias {
+		return &c.runtimeLives
+	}
+	return new(atomic.Int64)
+}
+
+// sandboxSpec says what a sandbox is for. Its zero values are those of a plain
+// one.
+type sandboxSpec struct {
+	role, what, alias string
+	command           []string
 }
 
 // createSandbox creates the container that holds a party's network namespace: its
 // address, its alias on the cell's network and its published ports.
-func (c *Cell) createSandbox(ctx context.Context, alias, image string, ports map[int]*port) (*Container, error) {
+func (c *Cell) createSandbox(ctx context.Context, spec sandboxSpec, image string, ports map[int]*port) (*Container, error) {
+	set(&spec.role, "sandbox")
+	set(&spec.what, spec.alias+"-sandbox")
+	if spec.command == nil {
+		spec.command = []string{sandboxCommand}
+	}
 	bindings, exposed := nat.PortMap{}, []string{}
 	for inside, p := range ports {
 		key := nat.Port(strconv.Itoa(inside) + "/tcp")
 		exposed = append(exposed, string(key))
 		bindings[key] = []nat.PortBinding{{HostIP: c.session.bindIP(), HostPort: strconv.Itoa(p.number)}}
 	}
-	return c.create(ctx, "sandbox", alias+"-sandbox", image, "SIGTERM",
-		testcontainers.WithCmd(sandboxCommand),
+	return c.create(ctx, spec.role, spec.what, image, "SIGTERM",
+		testcontainers.WithCmd(spec.command...),
 		testcontainers.WithExposedPorts(exposed...),
-		tcnetwork.WithNetwork([]string{alias}, c.network),
+		tcnetwork.WithNetwork([]string{spec.alias}, c.network),
 		testcontainers.WithHostConfigModifier(func(h *container.HostConfig) {
 			h.CapDrop = []string{"ALL"}
 			h.CapAdd = []string{"NET_ADMIN"}
@@ -146,9 +169,8 @@ func (c *Cell) createEngine(ctx context.Context, sandbox *Container) (*Container
 	return ctr, nil
 }
 
-func (c *Cell) createRuntime(ctx context.Context, stopSignal string, sandbox *Container) (*Container, error) {
-	r := c.cfg.Runtime
-	return c.create(ctx, "runtime", "runtime", r.Image, stopSignal,
+func (c *Cell) createRuntimeAs(ctx context.Context, what string, r RuntimeConfig, stopSignal string, sandbox *Container) (*Container, error) {
+	return c.create(ctx, "runtime", what, r.Image, stopSignal,
 		testcontainers.WithCmd(r.Cmd...),
 		testcontainers.WithEnv(r.Env),
 		testcontainers.WithConfigModifier(func(cfg *container.Config) { cfg.StopSignal = stopSignal }),
@@ -159,12 +181,12 @@ func (c *Cell) createRuntime(ctx context.Context, stopSignal string, sandbox *Co
 	)
 }
 
-// runtimeStopSignal also proves that the image is there. It is looked for
+// stopSignalOf also proves that the runtime's image is there. It is looked for
 // first because testcontainers would try to pull a missing one.
-func (c *Cell) runtimeStopSignal(ctx context.Context) (string, error) {
+func (c *Cell) stopSignalOf(ctx context.Context, r RuntimeConfig) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	image := c.cfg.Runtime.Image
+	image := r.Image
 	info, err := c.session.docker.ImageInspect(ctx, image)
 	if errdefs.IsNotFound(err) {
 		return "", fmt.Errorf("runtime image %s is not in the Docker daemon: build it, or docker pull it first: %w", image, err)
@@ -172,8 +194,8 @@ func (c *Cell) runtimeStopSignal(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", c.session.explain("inspect runtime image "+image, err)
 	}
-	if c.cfg.Runtime.StopSignal != "" {
-		return c.cfg.Runtime.StopSignal, nil
+	if r.StopSignal != "" {
+		return r.StopSignal, nil
 	}
 	if info.Config != nil && info.Config.StopSignal != "" {
 		return info.Config.StopSignal, nil

@@ -67,7 +67,7 @@ type life struct {
 // missed. The output is attached to rather than read from the daemon's log,
 // because a log goes on over restarts and an attachment ends with the process.
 func (c *Container) begin(ctx context.Context) (*life, error) {
-	n := c.Incarnation() + 1
+	n := int(c.count.Add(1))
 	l := &life{
 		c: c, n: n, began: clock.Now(),
 		book: &logBook{

@@ -249,6 +249,21 @@ type Frame struct {
 	Error string `json:"error,omitempty"` // why it is undecoded or could not be delivered
 }
 
+// Front is what the load balancer before the runtimes does.
+type Front struct {
+	// What: "routed" (new calls go To from now on), "call" (one was passed on, and
+	// answered), "connection" (one was, which carries calls that it does not see).
+	What string `json:"what"`
+	// To is the runtime, as the front was told to call it: "runtime#2".
+	To     string `json:"to,omitempty"`
+	Method string `json:"method,omitempty"`
+	Path   string `json:"path,omitempty"`
+	Status int    `json:"status,omitempty"`
+	// TookNS is the time to the head of the answer.
+	TookNS int64  `json:"took_ns,omitempty"`
+	Error  string `json:"error,omitempty"`
+}
+
 // Log is one line of a container's output that is not an event itself.
 type Log struct {
 	Role        string `json:"role"`

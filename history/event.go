@@ -74,6 +74,7 @@ const (
 	KindHeartbeat  Kind = "heartbeat"
 	KindBreakpoint Kind = "breakpoint"
 	KindFrame      Kind = "frame"
+	KindFront      Kind = "front"
 	KindLog        Kind = "log"
 	KindNoise      Kind = "noise"
 	KindEnd        Kind = "end"
@@ -96,6 +97,7 @@ var bodies = map[Kind]func() any{
 	KindHeartbeat:  func() any { return new(Heartbeat) },
 	KindBreakpoint: func() any { return new(Breakpoint) },
 	KindFrame:      func() any { return new(Frame) },
+	KindFront:      func() any { return new(Front) },
 	KindLog:        func() any { return new(Log) },
 	KindNoise:      func() any { return new(Noise) },
 	KindEnd:        func() any { return new(End) },

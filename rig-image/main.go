@@ -17,6 +17,7 @@ import (
 )
 
 const usage = `usage: rig sandbox            keep a network namespace that has no way out
+       rig front http|tcp     the same, and balance calls or connections to the runtimes
        rig reaper SESSION     remove what SESSION left, once standard input ends
        rig routes             print the routes of this network namespace`
 
@@ -32,7 +33,9 @@ func main() {
 func run(args []string) error {
 	switch {
 	case len(args) == 1 && args[0] == "sandbox":
-		return sandbox(os.Stdout)
+		return sandbox(os.Stdout, nil)
+	case len(args) == 2 && args[0] == "front":
+		return frontCommand(args[1])
 	case len(args) == 2 && args[0] == "reaper":
 		return reap(args[1])
 	case len(args) == 1 && args[0] == "routes":

@@ -27,7 +27,7 @@ import (
 )
 
 func TestUsage(t *testing.T) {
-	for _, args := range [][]string{nil, {"nap"}, {"sandbox", "x"}, {"reaper"}, {"reaper", "a", "b"}} {
+	for _, args := range [][]string{nil, {"nap"}, {"front"}, {"front", "udp"}, {"sandbox", "x"}, {"reaper"}, {"reaper", "a", "b"}} {
 		assert.ErrorIs(t, run(args), errUsage, "%q", args)
 	}
 }

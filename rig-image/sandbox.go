@@ -21,8 +21,9 @@ var errWatchEnded = errors.New("the kernel stopped reporting routes; a way out c
 // addresses and published ports outlive their restarts, and keeps it without a
 // way out: Docker adds a default route at every connection to a network. Needs
 // CAP_NET_ADMIN. It ends at SIGTERM or SIGINT, and fails closed: with it goes
-// the namespace.
-func sandbox(out io.Writer) error {
+// the namespace. It fails, too, with what else runs in its process, of whose end
+// failed tells.
+func sandbox(out io.Writer, failed <-chan error) error {
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
 	// Watched from before the first look, so that no route comes in between.
@@ -43,6 +44,8 @@ func sandbox(out io.Writer) error {
 			return nil
 		case err := <-watchErr:
 			return fmt.Errorf("watch routes: %w", err)
+		case err := <-failed:
+			return err
 		case u, ok := <-updates:
 			if !ok {
 				return errWatchEnded
