@@ -15,6 +15,7 @@ import (
 
 	"github.com/killpoint/killpoint/history"
 	"github.com/killpoint/killpoint/internal/clock"
+	"github.com/killpoint/killpoint/internal/pidfd"
 )
 
 const (
@@ -52,9 +53,9 @@ type life struct {
 	reports <-chan exitReport
 
 	mu         sync.Mutex
-	process    *process // nil where it is not to be had
-	processErr error    // why
-	number     int      // PID, as the daemon says
+	process    *pidfd.Process // nil where it is not to be had
+	processErr error          // why
+	number     int            // PID, as the daemon says
 	signal     string
 	by         string
 	signalT    clock.Mono
@@ -193,7 +194,7 @@ func (l *life) hold(ctx context.Context) {
 		l.processErr = errors.New("the Docker daemon is on another machine")
 		return
 	}
-	l.process, l.processErr = openProcess(info.State.Pid, c.id)
+	l.process, l.processErr = pidfd.Open(info.State.Pid, c.id)
 }
 
 func (l *life) pid() int {
@@ -212,7 +213,7 @@ func (l *life) diedAt() clock.Mono {
 // exit when the daemon has reported it and the output is complete.
 func (l *life) watch() {
 	defer close(l.done)
-	if p := l.held(); p != nil && p.wait() == nil {
+	if p := l.held(); p != nil && p.Wait() == nil {
 		l.dead()
 		l.finish(sourcePidfd, l.reported())
 		return
@@ -237,7 +238,7 @@ func (l *life) reported() exitReport {
 	}
 }
 
-func (l *life) held() *process {
+func (l *life) held() *pidfd.Process {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.process
@@ -249,7 +250,7 @@ func (l *life) letGo() {
 	l.cancel()
 	l.stream.Close()
 	if p := l.held(); p != nil {
-		_ = p.close() // wakes its waiter
+		_ = p.Close() // wakes its waiter
 	}
 }
 
@@ -273,7 +274,7 @@ func (l *life) finish(source string, r exitReport) {
 	oom := r.err == nil && l.oom()
 	l.cancel()
 	if p := l.held(); p != nil {
-		_ = p.close() // nothing was written to it; letGo may have been first
+		_ = p.Close() // nothing was written to it; letGo may have been first
 	}
 	l.exit, l.err = l.record(source, r.code, oom), r.err
 	if l.err == nil {
@@ -346,7 +347,7 @@ func (l *life) sendDirectly(number unix.Signal) error {
 	if p == nil {
 		return &WayError{Way: WayPidfd, Err: why}
 	}
-	err := p.signal(number)
+	err := p.Signal(number)
 	if errors.Is(err, unix.ESRCH) || errors.Is(err, os.ErrClosed) {
 		return fmt.Errorf("%w: %w", ErrNotRunning, err)
 	}
