@@ -216,7 +216,8 @@ func isPanic(line string) bool {
 // back is in it; no write is in it twice, and none that was not sent to its
 // actor or that certainly had no effect. The writes are operations named
 // write; the ledger is the value of operations named read, a list of operation
-// ids. A ledger that was read before the engine died proves nothing.
+// ids. A ledger that was read before the engine died proves nothing, but for an
+// actor that was destroyed afterwards: that has none any more.
 func LedgerKeeps(write, read string) Invariant {
 	return Invariant{Name: "ledger-keeps-acked-writes", Check: func(h *history.History) Finding {
 		l := readLedger(h, write, read)
@@ -242,7 +243,7 @@ func LedgerKeeps(write, read string) Invariant {
 				continue
 			case book.times[w.op] == 0:
 				return failed(append(w.events, book.seq), "acknowledged %s %s of actor %s is missing from its ledger", write, w.op, w.actor)
-			case book.invoked < l.died:
+			case book.invoked < l.died && !l.destroyed[w.actor]:
 				missing = undecided("the ledger of actor %s was last read before the engine died", w.actor)
 			}
 			kept++
@@ -288,6 +289,8 @@ type ledger struct {
 	writes []*ledgerWrite
 	books  map[string]*ledgerBook // the last one read of each actor
 	died   clock.Mono             // when the engine was last struck dead; 0 if never
+	// destroyed are the actors that were, after the last reading.
+	destroyed map[string]bool
 }
 
 type ledgerWrite struct {
@@ -304,7 +307,8 @@ type ledgerBook struct {
 }
 
 func readLedger(h *history.History, write, read string) ledger {
-	l := ledger{books: map[string]*ledgerBook{}}
+	l := ledger{books: map[string]*ledgerBook{}, destroyed: map[string]bool{}}
+	ends := map[string]string{} // destructions under way, and of whom
 	pending, reads := map[string]*ledgerWrite{}, map[string]history.Event{}
 	for _, e := range h.ByTime() {
 		switch b := e.Body.(type) {
@@ -312,13 +316,18 @@ func readLedger(h *history.History, write, read string) ledger {
 			switch b.Name {
 			case write:
 				w := &ledgerWrite{op: identity(b), actor: b.Actor, events: []uint64{e.Seq}}
-				pending[b.Op], l.writes = w, append(l.writes, w)
+				pending[b.Op], l.writes, l.destroyed[b.Actor] = w, append(l.writes, w), false
 			case read:
 				reads[b.Op] = e
+			case Destroy:
+				ends[b.Op] = b.Actor
 			}
 		case *history.Return:
 			if w := pending[b.Op]; w != nil {
 				w.outcome, w.returned, w.events = b.Outcome, e.T, append(w.events, e.Seq)
+			}
+			if actor, ends := ends[b.Op]; ends && b.Outcome == history.OK {
+				l.destroyed[actor] = true
 			}
 			times, ok := count(b.Value)
 			if inv, asked := reads[b.Op]; asked && ok && b.Outcome == history.OK {
@@ -332,6 +341,9 @@ func readLedger(h *history.History, write, read string) ledger {
 	}
 	return l
 }
+
+// Destroy is the name of the operation that destroys an actor.
+const Destroy = "destroy"
 
 // identity is the id under which a write stands in the ledger: that of its
 // first attempt.

@@ -116,10 +116,17 @@ func (c *Counter) loadRead(ctx context.Context, l Load, t probe.Target, client s
 
 // tick is the request of one write, under an operation id of its own.
 func (c *Counter) tick(t probe.Target) probe.Request {
-	const payloadBytes = 16
 	op := c.Gateway.NextOp()
-	r := action(t, Tick, payloadBytes, op)
-	r.Op, r.Timeout, r.NoEffect, r.Decode = op, c.Timeout, notApplied, decodeTick
+	r := c.tickAs(t, op)
+	r.Op = op
+	return r
+}
+
+// tickAs is the request of a write under an operation id.
+func (c *Counter) tickAs(t probe.Target, id string) probe.Request {
+	const payloadBytes = 16
+	r := action(t, Tick, payloadBytes, id)
+	r.Timeout, r.NoEffect, r.Decode = c.Timeout, notApplied, decodeTick
 	return r
 }
 

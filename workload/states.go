@@ -40,8 +40,12 @@ func (c *Counter) HoldSocket(ctx context.Context, t probe.Target) (*probe.Socket
 func (c *Counter) Stream(ctx context.Context, t probe.Target, chunks int, interval, timeout time.Duration, each func(n int)) history.Return {
 	return c.Gateway.Stream(ctx, probe.Request{
 		Name: Stream, Actor: t.Actor, Key: t.Key, Method: http.MethodGet, Timeout: timeout,
-		Path: fmt.Sprintf("/stream?chunks=%d&interval=%d", chunks, interval.Milliseconds()),
+		Path: streamPath(chunks, interval),
 	}, chunks, each)
+}
+
+func streamPath(chunks int, interval time.Duration) string {
+	return fmt.Sprintf("/stream?chunks=%d&interval=%d", chunks, interval.Milliseconds())
 }
 
 // SetAlarm has the actor set an alarm that is due after delay.

@@ -31,6 +31,8 @@ func (a *Actor) actions() map[string]rivetkit.Action {
 		"ledger":                    func(ctx context.Context, _ []any) (any, error) { return a.store.ledger(ctx) },
 		"setAlarm":                  a.setAlarm,
 		"alarms":                    func(ctx context.Context, _ []any) (any, error) { return a.store.alarms(ctx) },
+		"kvPut":                     a.kvPut,
+		"kvGet":                     a.kvGet,
 		"sleep":                     a.sleep,
 		"whoami":                    func(context.Context, []any) (any, error) { return a.whoami(), nil },
 	}

@@ -157,19 +157,22 @@ func (tx *fakeTx) Rollback(context.Context) error { return tx.db.step("ROLLBACK"
 type fakeKV struct {
 	mu    sync.Mutex
 	value []byte
+	fail  error
 }
 
 func (kv *fakeKV) Get(context.Context, ...[]byte) ([][]byte, error) {
 	kv.mu.Lock()
 	defer kv.mu.Unlock()
-	return [][]byte{kv.value}, nil
+	return [][]byte{kv.value}, kv.fail
 }
 
 func (kv *fakeKV) Put(_ context.Context, p ...envoy.KVPair) error {
 	kv.mu.Lock()
 	defer kv.mu.Unlock()
-	kv.value = p[0].Value
-	return nil
+	if kv.fail == nil {
+		kv.value = p[0].Value
+	}
+	return kv.fail
 }
 
 // world is an actor with fakes around it.

@@ -36,7 +36,7 @@ func ParseHeartbeat(s string) (Heartbeat, error) {
 // defaultInterval is the time from one beat's beginning to the next's.
 const defaultInterval = time.Second
 
-// KV is the part of [envoy.KV] that the heartbeat needs.
+// KV is the part of [envoy.KV] that the actor needs.
 type KV interface {
 	Get(ctx context.Context, keys ...[]byte) ([][]byte, error)
 	Put(ctx context.Context, pairs ...envoy.KVPair) error
