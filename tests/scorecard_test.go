@@ -19,7 +19,9 @@ import (
 	"github.com/killpoint/killpoint/history"
 	"github.com/killpoint/killpoint/probe"
 	"github.com/killpoint/killpoint/report"
+	"github.com/killpoint/killpoint/runner"
 	"github.com/killpoint/killpoint/scenario"
+	"github.com/killpoint/killpoint/scenario/catalog"
 	"github.com/killpoint/killpoint/workload"
 )
 
@@ -56,10 +58,8 @@ func TestScorecard(t *testing.T) {
 	})
 	table := card.markdown()
 	fmt.Println(table)
-	require.NoError(t, os.WriteFile(filepath.Join(run.dir, "scorecard.md"), []byte(table), 0o644))
-	run.mu.Lock()
-	defer run.mu.Unlock()
-	run.sections = append(run.sections, table)
+	require.NoError(t, os.WriteFile(filepath.Join(run.Dir, "scorecard.md"), []byte(table), 0o644))
+	run.Section(table)
 }
 
 // plantedTrial is a restart of a fixture with one bug, or without.
@@ -105,17 +105,14 @@ func stopUnderLoad() scenario.Scenario {
 	return s
 }
 
-// beatWithin is one and a half of the interval of a beat.
-const beatWithin = 1500 * time.Millisecond
-
 func scored() []check.Invariant {
-	return append(counterInvariants(), lifeInvariants()...)
+	return append(catalog.CounterInvariants(), lifeInvariants()...)
 }
 
 func lifeInvariants() []check.Invariant {
 	return []check.Invariant{
 		check.SingleLiveGeneration(),
-		check.HeartbeatsResume(beatWithin),
+		check.HeartbeatsResume(catalog.BeatWithin),
 		check.HealthMeansAlive(workload.Health, 5*time.Second),
 	}
 }
@@ -124,14 +121,14 @@ func lifeInvariants() []check.Invariant {
 func (p plantedTrial) scenario() scenario.Scenario {
 	s := p.restart()
 	s.Engine = engines()[0]
-	s.Seed = run.seed
+	s.Seed = run.Seed
 	s.Again = fmt.Sprintf("KILLPOINT_SEED=%d KILLPOINT_ENGINES=%s go test ./tests -count=1 -v -run 'TestScorecard/trials/%s'", s.Seed, s.Engine, p.name())
 	s.Name = fmt.Sprintf("scorecard/%s/%s/%s", s.Engine, p.name(), s.Name)
 	s.Reconnect, s.Heartbeat = "fast", "sqlite"
 	s.RuntimeEnv = map[string]string{"KILLPOINT_FIXTURE_BUG": p.bug}
 	// The last probe leaves the others so much time to beat that the lack of a
 	// beat cannot be the host's doing.
-	s.Sweep = probe.Sweep{Delays: []time.Duration{0, 2*beatWithin + 200*time.Millisecond}, Timeout: time.Second, Bound: 15 * time.Second}
+	s.Sweep = probe.Sweep{Delays: []time.Duration{0, 2*catalog.BeatWithin + 200*time.Millisecond}, Timeout: time.Second, Bound: 15 * time.Second}
 	return s
 }
 
@@ -148,10 +145,10 @@ type scoreRow struct {
 func (p plantedTrial) carryOut(t *testing.T) scoreRow {
 	t.Helper()
 	row := scoreRow{plantedTrial: p, restartName: p.restart().Name}
-	for row.tries < attempts {
+	for row.tries < runner.Attempts {
 		row.tries++
 		s := p.scenario()
-		trial, err := s.Run(run.ctx, session(t), run.id, trialDir(s), progress(s.Name))
+		trial, err := run.Once(run.ctx, runner.Job{Scenario: s}, nil)
 		require.NoError(t, err, "the trial could not be carried out")
 		row.findings = trial.Verdict.Findings
 		why := p.inconclusive(t, trial)
@@ -162,7 +159,7 @@ func (p plantedTrial) carryOut(t *testing.T) scoreRow {
 		row.missed = append(row.missed, why)
 		fmt.Printf("%6.1f s  %-34s says nothing: %s\n", time.Since(run.began).Seconds(), s.Name, why)
 	}
-	t.Errorf("%s: %d attempts and no conclusion:\n%s", p.name(), attempts, strings.Join(row.missed, "\n"))
+	t.Errorf("%s: %d attempts and no conclusion:\n%s", p.name(), runner.Attempts, strings.Join(row.missed, "\n"))
 	return row
 }
 
@@ -203,6 +200,7 @@ func struck(h *history.History, bug string) bool {
 func (p plantedTrial) judge(t *testing.T, s scenario.Scenario, trial report.Trial) {
 	t.Helper()
 	if p.bug == "" {
+		run.Add(trial)
 		conclude(t, trial, nil)
 		return
 	}

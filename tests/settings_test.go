@@ -2,26 +2,22 @@ package tests
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"regexp"
-	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/killpoint/killpoint/runner"
+	"github.com/killpoint/killpoint/scenario/catalog"
 )
 
-// sweepBound is the bound of the sweeps of TestIdleRestart, and so above each of
-// their delays.
-const sweepBound = 15 * time.Second
-
-// mostRepeats bounds how many actors a sweep asks at each delay: each is one
-// that the engine has to place anew.
-const mostRepeats = 20
+// knownBugsEnv asks for all sides of all known bugs. Without it only those are
+// carried out that always show, and soon.
+const knownBugsEnv = "KILLPOINT_KNOWN_BUGS"
 
 // settings are the names of all, besides CI.
 var settings = []string{"KILLPOINT_OUT", "KILLPOINT_ENGINES", "KILLPOINT_SEED", "KILLPOINT_DELAYS", "KILLPOINT_REPEATS", knownBugsEnv}
@@ -35,57 +31,40 @@ func noteSettings() {
 	}
 }
 
-// readSettings reads those of the environment that are the same for all tests.
-func readSettings() (err error) {
-	if run.seed, err = parseSeed(os.Getenv("KILLPOINT_SEED")); err != nil {
-		return err
+// readSettings reads those of the environment that are the same for all tests,
+// and returns the seed.
+func readSettings() (seed uint64, err error) {
+	if seed, err = parseSeed(os.Getenv("KILLPOINT_SEED")); err != nil {
+		return 0, err
 	}
-	if run.delays, err = parseDelays(os.Getenv("KILLPOINT_DELAYS")); err != nil {
-		return err
+	if run.options.Delays, err = parseDelays(os.Getenv("KILLPOINT_DELAYS")); err != nil {
+		return 0, err
 	}
-	run.repeats, err = parseRepeats(os.Getenv("KILLPOINT_REPEATS"))
-	return err
+	run.options.Repeats, err = parseRepeats(os.Getenv("KILLPOINT_REPEATS"))
+	return seed, err
 }
 
 // parseSeed takes a random one that a person can type where text is empty.
 func parseSeed(text string) (uint64, error) {
-	if text == "" {
-		return 1 + rand.Uint64N(1_000_000), nil
+	seed, err := runner.ParseSeed(text)
+	if err != nil {
+		return 0, fmt.Errorf("KILLPOINT_SEED: %w", err)
 	}
-	n, err := strconv.ParseUint(text, 10, 64)
-	if err != nil || n == 0 {
-		return 0, fmt.Errorf("the seed %q (KILLPOINT_SEED) is no whole number from 1 on", text)
-	}
-	return n, nil
+	return seed, nil
 }
 
 func parseDelays(text string) ([]time.Duration, error) {
-	if text == "" {
-		return delays, nil
-	}
-	var list []time.Duration
-	for _, part := range strings.Split(text, ",") {
-		d, err := time.ParseDuration(strings.TrimSpace(part))
-		switch {
-		case err != nil:
-			return nil, fmt.Errorf("the delay %q (KILLPOINT_DELAYS) is no duration: write it as in 0,250ms,3s", part)
-		case d < 0 || d >= sweepBound:
-			return nil, fmt.Errorf("the delay %v (KILLPOINT_DELAYS) is not between 0 and the sweep's bound of %v", d, sweepBound)
-		case slices.Contains(list, d):
-			return nil, fmt.Errorf("the delay %v (KILLPOINT_DELAYS) is there twice: KILLPOINT_REPEATS asks more actors at each", d)
-		}
-		list = append(list, d)
+	list, err := catalog.ParseDelays(text, catalog.SweepBound)
+	if err != nil {
+		return nil, fmt.Errorf("KILLPOINT_DELAYS: %w", err)
 	}
 	return list, nil
 }
 
 func parseRepeats(text string) (int, error) {
-	if text == "" {
-		return 1, nil
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 || n > mostRepeats {
-		return 0, fmt.Errorf("%q actors at each delay (KILLPOINT_REPEATS): it must be a whole number from 1 to %d", text, mostRepeats)
+	n, err := catalog.ParseRepeats(text)
+	if err != nil {
+		return 0, fmt.Errorf("KILLPOINT_REPEATS: %w", err)
 	}
 	return n, nil
 }
@@ -101,7 +80,7 @@ func TestSettings(t *testing.T) {
 
 	d, err := parseDelays("")
 	require.NoError(t, err)
-	assert.Equal(t, delays, d)
+	assert.Equal(t, catalog.Delays, d)
 	d, err = parseDelays("0, 250ms,3s")
 	require.NoError(t, err)
 	assert.Equal(t, []time.Duration{0, 250 * time.Millisecond, 3 * time.Second}, d)
@@ -152,5 +131,5 @@ func TestAgainIsThatTrialOnly(t *testing.T) {
 	} {
 		assert.False(t, matches(other), other)
 	}
-	assert.Contains(t, command, fmt.Sprintf("SEED=%d ENGINE='2.3.19'", run.seed))
+	assert.Contains(t, command, fmt.Sprintf("SEED=%d ENGINE='2.3.19'", run.Seed))
 }

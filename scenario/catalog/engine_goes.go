@@ -1,7 +1,6 @@
-package tests
+package catalog
 
 import (
-	"testing"
 	"time"
 
 	"github.com/killpoint/killpoint/check"
@@ -10,14 +9,14 @@ import (
 	"github.com/killpoint/killpoint/scenario"
 )
 
-// TestEngineGoes has the engine go in the ways that are neither a plain stop
-// nor a plain kill.
-func TestEngineGoes(t *testing.T) {
-	t.Parallel()
+// engineGoes has the engine go in the ways that are neither a plain stop nor a
+// plain kill.
+func engineGoes() []Entry {
 	sweep := probe.Sweep{Delays: fewDelays, Timeout: time.Second, Bound: 15 * time.Second}
-	variants := []struct {
+	var entries []Entry
+	for _, v := range []struct {
 		name string
-		scenario.Scenario
+		s    scenario.Scenario
 	}{
 		// A node that fails while it is drained: the runtime has its going-away
 		// stops already.
@@ -25,7 +24,7 @@ func TestEngineGoes(t *testing.T) {
 			Fault: fault.KillInDrain(time.Second), Reconnect: "rivet", Sweep: sweep,
 		}},
 		// The actor was told to start and has not said that it runs. After a kill
-		// nobody can start it for 30 s: that is one of TestKnownBugs.
+		// nobody can start it for 30 s: that is one of the known bugs.
 		{"stop-while-starting", scenario.Scenario{
 			Fault: fault.Stop(5 * time.Second), Reconnect: "fast", Sweep: sweep,
 			Parts: []scenario.Part{scenario.Starting(scenario.OnStart)},
@@ -36,14 +35,12 @@ func TestEngineGoes(t *testing.T) {
 			Known: []check.KnownBug{check.StoppedEngineCounted},
 		}},
 		{"stop/fast", scenario.Scenario{Fault: fault.Stop(5 * time.Second), Reconnect: "fast", Sweep: sweep}},
+	} {
+		entries = append(entries, Entry{Group: "engine-goes", Variant: v.name, Test: "TestEngineGoes", build: func(Options) scenario.Scenario {
+			s := v.s
+			s.Invariants = append(s.Invariants, check.SingleLiveGeneration())
+			return s
+		}})
 	}
-	for _, engine := range engines() {
-		for _, v := range variants {
-			t.Run(label(engine)+"/"+v.name, func(t *testing.T) {
-				t.Parallel()
-				v.Invariants = append(v.Invariants, check.SingleLiveGeneration())
-				carryOutOn(t, engine, "engine-goes", v.name, v.Scenario)
-			})
-		}
-	}
+	return entries
 }

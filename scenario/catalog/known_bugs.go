@@ -1,24 +1,42 @@
-package tests
+package catalog
 
 import (
-	"fmt"
-	"os"
 	"slices"
 	"strings"
-	"testing"
 	"time"
-
-	"github.com/stretchr/testify/assert"
 
 	"github.com/killpoint/killpoint/check"
 	"github.com/killpoint/killpoint/containers"
 	"github.com/killpoint/killpoint/fault"
-	"github.com/killpoint/killpoint/internal/stats"
 	"github.com/killpoint/killpoint/probe"
-	"github.com/killpoint/killpoint/report"
 	"github.com/killpoint/killpoint/scenario"
-	"github.com/killpoint/killpoint/window"
 )
+
+// KnownBugs is the group of the known bugs, by name and by side. Those of its
+// scenarios that are no extra always show their bug.
+const KnownBugs = "known-bugs"
+
+// knownBugs are the reproductions as scenarios.
+func knownBugs() []Entry {
+	var entries []Entry
+	for _, r := range reproductions {
+		e := Entry{
+			Group: KnownBugs, Variant: r.bug.Name + "/" + r.behaviour, Test: "TestKnownBugs",
+			Extra: r.shows != always || r.long,
+			build: func(Options) scenario.Scenario { return r.trial() },
+		}
+		if len(r.only) > 0 {
+			e.Skip = func(engine string) string {
+				if slices.Contains(r.only, engine) {
+					return ""
+				}
+				return "the bug is one of " + strings.Join(r.only, ", ")
+			}
+		}
+		entries = append(entries, e)
+	}
+	return entries
+}
 
 // reproduction is one side of a known bug: what the runtime's client does, and
 // whether the bug shows then.
@@ -30,7 +48,7 @@ type reproduction struct {
 	// seenBy are the invariants that fail of it. They are added to the
 	// scenario's own, but for those that every restart is held to.
 	seenBy []check.Invariant
-	// long trials are none of make itest's.
+	// long trials are carried out only where all are asked for.
 	long bool
 	// only are the engines on which that is so; empty is all.
 	only     []string
@@ -49,10 +67,6 @@ const (
 	// carried out again, and in the end fails.
 	always
 )
-
-// knownBugsEnv asks for all sides of all bugs. Without it only those are
-// carried out that always show, and soon.
-const knownBugsEnv = "KILLPOINT_KNOWN_BUGS"
 
 // quick is the sweep beside a known bug: actors whom it does not strike, asked
 // at once. What answers later than its bound is far out of a restart's range,
@@ -173,27 +187,6 @@ func lost(policy string) scenario.Scenario {
 	}
 }
 
-// TestKnownBugs carries the known bugs out, by name. `make itest` expects those
-// to show that always did; `make known-bugs` runs every side of all of them.
-func TestKnownBugs(t *testing.T) {
-	t.Parallel()
-	all := os.Getenv(knownBugsEnv) != ""
-	for _, engine := range engines() {
-		for _, r := range reproductions {
-			if !all && (r.shows != always || r.long) || len(r.only) > 0 && !slices.Contains(r.only, label(engine)) {
-				continue
-			}
-			t.Run(label(engine)+"/"+r.bug.Name+"/"+r.behaviour, func(t *testing.T) {
-				t.Parallel()
-				carryOutOn(t, engine, knownBugs, r.bug.Name+"/"+r.behaviour, r.trial())
-			})
-		}
-	}
-}
-
-// knownBugs begins the names of these trials.
-const knownBugs = "known-bugs"
-
 // trial is the scenario with what is expected of it.
 func (r reproduction) trial() scenario.Scenario {
 	s := r.scenario()
@@ -210,111 +203,4 @@ func (r reproduction) trial() scenario.Scenario {
 		s.Invariants = append(s.Invariants, check.Reproduces(r.bug, seenBy...))
 	}
 	return s
-}
-
-// knownBugsTable is bug × engine × behaviour, over the trials of the run.
-func knownBugsTable(trials []report.Trial) string {
-	rows := map[string][]report.Trial{}
-	for _, t := range trials {
-		// One that was interrupted says nothing of the rate.
-		if strings.HasPrefix(t.Name, knownBugs+"/") && finding(t, "trial-complete").State == check.Pass {
-			rows[t.Name] = append(rows[t.Name], t)
-		}
-	}
-	if len(rows) == 0 {
-		return ""
-	}
-	var b strings.Builder
-	b.WriteString("## Known bugs\n\n| bug | engine | the runtime's side | seen | 95 % interval | as expected | last actor answered | ended by |\n|---|---|---|---:|---|---|---|---|\n")
-	for _, r := range reproductions {
-		for _, engine := range engines() {
-			name := strings.Join([]string{knownBugs, label(engine), r.bug.Name, r.behaviour}, "/")
-			if trials := rows[name]; len(trials) > 0 {
-				b.WriteString(r.row(engine, trials))
-			}
-		}
-	}
-	b.WriteString("\nSeen counts the trials in which the bug's own mark explained what an invariant found wrong. Of a trial that proved nothing and was carried out again only the first counts, as one without: to repeat until it shows would make the rate too high. The last actor's answer counts from the first good `/health`.\n")
-	return b.String()
-}
-
-func (r reproduction) row(engine string, trials []report.Trial) string {
-	seen, ok := 0, true
-	var last []time.Duration
-	for _, t := range trials {
-		if len(t.Repeats) == 0 && slices.Contains(t.Bugs(), r.bug.Name) {
-			seen++
-		}
-		ok = ok && fine(t) && (r.shows != always || len(t.Repeats) == 0)
-		if t.Outage != nil {
-			last = append(last, lastAnswer(t))
-		}
-	}
-	p := stats.Proportion(seen, len(trials))
-	return fmt.Sprintf("| %s | %s | %s | %d of %d | %.0f–%.0f %% | %s | %s | %s |\n", r.bug.Name, label(engine), r.behaviour,
-		seen, len(trials), 100*p.Low, 100*p.High, map[bool]string{true: "yes", false: "**no**"}[ok], spanned(last), r.bug.Ends)
-}
-
-// lastAnswer is when the last of all actors asked gave its first good answer;
-// -1 if one never did.
-func lastAnswer(t report.Trial) time.Duration {
-	var last time.Duration
-	for _, row := range slices.Concat(t.Outage.Rows, t.Outage.Beside) {
-		if row.AnsweredAt < 0 {
-			return -1
-		}
-		// Whoever was asked late and answered at once waited for nothing.
-		if row.Class != window.Answered {
-			last = max(last, row.AnsweredAt)
-		}
-	}
-	return last
-}
-
-// spanned is the least and the most of the times; -1 stands for one that never
-// came within the trial.
-func spanned(times []time.Duration) string {
-	if len(times) == 0 {
-		return "-"
-	}
-	slices.Sort(times)
-	came := slices.DeleteFunc(slices.Clone(times), func(d time.Duration) bool { return d < 0 })
-	never := len(times) - len(came)
-	switch {
-	case len(came) == 0:
-		return "not within the trial"
-	case never > 0:
-		return fmt.Sprintf("%.1f–%.1f s; not within the trial in %d of %d", came[0].Seconds(), came[len(came)-1].Seconds(), never, len(times))
-	}
-	return fmt.Sprintf("%.1f–%.1f s", came[0].Seconds(), came[len(came)-1].Seconds())
-}
-
-// The table counts a trial that was repeated as one in which the bug did not
-// show, and one that was cut off not at all.
-func TestKnownBugsTable(t *testing.T) {
-	noteSettings()
-	engine := label(engines()[0])
-	bug := reproductions[0].bug.Name
-	name := strings.Join([]string{knownBugs, engine, bug, reproductions[0].behaviour}, "/")
-	trial := func(complete check.State, repeats int, bugs ...string) report.Trial {
-		tr := report.Trial{Name: name, Repeats: make([]report.Attempt, repeats)}
-		tr.Verdict.State = check.Known
-		tr.Verdict.Findings = []check.Finding{
-			{Invariant: "trial-complete", State: complete},
-			{Invariant: "answers-within-bound", State: check.Known, Bugs: bugs},
-		}
-		return tr
-	}
-	row := func(trials ...report.Trial) string {
-		for _, line := range strings.Split(knownBugsTable(trials), "\n") {
-			if strings.HasPrefix(line, "| "+bug+" |") {
-				return line
-			}
-		}
-		return ""
-	}
-	assert.Contains(t, row(trial(check.Pass, 0, bug), trial(check.Pass, 0, bug)), "| 2 of 2 | 16–100 % | yes |")
-	assert.Contains(t, row(trial(check.Pass, 0, bug), trial(check.Pass, 1, bug)), "| 1 of 2 | 1–99 % | **no** |")
-	assert.Contains(t, row(trial(check.Pass, 0, bug), trial(check.Inconclusive, 0)), "| 1 of 1 |")
-	assert.Empty(t, row(trial(check.Inconclusive, 0)))
 }

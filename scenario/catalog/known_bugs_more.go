@@ -1,4 +1,4 @@
-package tests
+package catalog
 
 import (
 	"time"
@@ -18,17 +18,17 @@ var moreReproductions = []reproduction{
 	// Half of a transaction.
 	{
 		bug: check.HalfTransaction, behaviour: "rescheduled between two writes", shows: always,
-		seenBy:   counterInvariants(),
+		seenBy:   CounterInvariants(),
 		scenario: func() scenario.Scenario { return interrupted(scenario.OrderReschedule) },
 	},
 	{
 		bug: check.HalfTransaction, behaviour: "put to sleep between two writes", shows: always,
-		seenBy:   counterInvariants(),
+		seenBy:   CounterInvariants(),
 		scenario: func() scenario.Scenario { return interrupted(scenario.OrderSleep) },
 	},
 	{
 		bug: check.HalfTransaction, behaviour: "left alone between two writes", shows: never,
-		seenBy:   counterInvariants(),
+		seenBy:   CounterInvariants(),
 		scenario: func() scenario.Scenario { return interrupted(scenario.OrderNone) },
 	},
 	// A request delivered twice. The time after which the gateway gives up is
