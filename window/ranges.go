@@ -58,6 +58,8 @@ type Ranges struct {
 	// Flaky is what lies between the two. Each delay that was asked at is in
 	// one of them, and says nothing of what was not asked.
 	Unsafe, Flaky, Safe Range
+	// Edges part the ranges by how often probes are answered, with intervals.
+	Edges Edges
 	// The edge is known better than the delays lie apart, since who gave no good
 	// answer is asked on. First has the health gap of each trial, Last that
 	// until nobody had to wait, Waited the time from /health to the first good
@@ -92,6 +94,7 @@ func Together(outages []*Outage) (Ranges, error) {
 	}
 	slices.SortFunc(r.Delays, func(a, b AtDelay) int { return cmp.Compare(a.Delay, b.Delay) })
 	r.split()
+	r.Edges = EdgesOf(outages)
 	return r, nil
 }
 

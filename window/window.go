@@ -36,6 +36,7 @@ const (
 
 // Row is the probe at one delay.
 type Row struct {
+	Kind           Kind
 	Delay, Timeout time.Duration
 	Actor, Key     string
 	Class          Class
@@ -285,6 +286,7 @@ func values(rows []*Row) []Row {
 
 func newRow(b *history.Invoke) *Row {
 	return &Row{
+		Kind:  Kind{Probe: b.Probe, Via: b.Via, Name: b.Name},
 		Delay: time.Duration(b.DelayNS), Timeout: time.Duration(b.TimeoutNS), Took: -1,
 		Actor: b.Actor, Key: b.Key, Class: CutOff, Generation: -1, AnsweredAt: -1,
 	}

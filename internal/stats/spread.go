@@ -56,3 +56,20 @@ func Quantile[T Number](sorted []T, q float64) T {
 	}
 	return sorted[i] + T((at-float64(i))*float64(sorted[i+1]-sorted[i]))
 }
+
+// QuantileRanks are the ranks, from 1, of the values of n in ascending order
+// that hold the q-quantile of what they were drawn from between them, each of
+// the two missing it with at most tail; 0 for the one that no value can be. As
+// for the median, only the binomial of n and q matters. Of the 95th percentile
+// there is no upper one, at 0.025, below 72 values.
+func QuantileRanks(n int, q, tail float64) (low, high int) {
+	for low < n && atMost(low, n, q) <= tail {
+		low++
+	}
+	for high = n + 1; high > 1 && 1-atMost(high-2, n, q) <= tail; high-- {
+	}
+	if high > n {
+		high = 0
+	}
+	return low, high
+}

@@ -131,3 +131,29 @@ func TestQuantile(t *testing.T) {
 	assert.InDelta(t, 1.75, stats.Quantile(xs[:4], 0.25), 1e-12)
 	assert.InDelta(t, 1, stats.Quantile(xs[:1], 0.7), 0)
 }
+
+// The same ranks as the median's, and those of tables for other quantiles
+// (0.95 and 59 values, one-sided, is the one that everybody knows).
+func TestQuantileRanks(t *testing.T) {
+	ranks := func(n int, q, tail float64) [2]int {
+		low, high := stats.QuantileRanks(n, q, tail)
+		return [2]int{low, high}
+	}
+	assert.Equal(t, [2]int{6, 15}, ranks(20, 0.5, 0.025))
+	assert.Equal(t, [2]int{0, 0}, ranks(5, 0.5, 0.025))
+	assert.Equal(t, 0, ranks(58, 0.95, 0.05)[1])
+	assert.Equal(t, 59, ranks(59, 0.95, 0.05)[1])
+	assert.Equal(t, 0, ranks(71, 0.95, 0.025)[1])
+	assert.Equal(t, 72, ranks(72, 0.95, 0.025)[1])
+	assert.Equal(t, [2]int{0, 0}, ranks(0, 0.5, 0.025))
+	for n := range 100 {
+		low, high := stats.QuantileRanks(n, 0.95, 0.025)
+		mirrored, least := stats.QuantileRanks(n, 0.05, 0.025)
+		if high > 0 {
+			assert.Equal(t, mirrored, n+1-high, "n %d", n)
+		}
+		if low > 0 {
+			assert.Equal(t, least, n+1-low, "n %d", n)
+		}
+	}
+}
