@@ -84,7 +84,7 @@ func (m restarts) search(seed uint64, width time.Duration, budget int) *window.S
 func TestASearchFindsTheTrueEdges(t *testing.T) {
 	searches := 20
 	if os.Getenv("KILLPOINT_SIMULATE") != "" {
-		searches = 1000 // what the figures in docs are from
+		searches = 250 // what the figures in docs are from
 	}
 	for _, m := range simulated {
 		t.Run(m.name, func(t *testing.T) {

@@ -27,7 +27,7 @@ func briefTable(groups []group) *table {
 		}
 		var windows []time.Duration
 		for _, tr := range g.counted() {
-			windows = came(windows, tr.outage.Window())
+			windows = came(windows, tr.Outage.Window())
 		}
 		unsafe, flaky, safe := "-", "-", "-"
 		if r.Trials >= leastRanged {
@@ -72,11 +72,11 @@ func briefPhasesTable(groups []group) *table {
 		took[i] = map[window.Phase][]time.Duration{}
 		for _, tr := range g.counted() {
 			if order == nil {
-				for _, p := range tr.phases {
+				for _, p := range tr.Phases {
 					order = append(order, p.Phase)
 				}
 			}
-			for _, p := range tr.phases {
+			for _, p := range tr.Phases {
 				took[i][p.Phase] = append(took[i][p.Phase], p.Took)
 				some[p.Phase] = some[p.Phase] || p.Took >= time.Millisecond
 			}

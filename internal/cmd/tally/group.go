@@ -25,13 +25,13 @@ func grouped(trials []trial, only *regexp.Regexp) ([]group, error) {
 	type key struct{ scenario, engine string }
 	of, names := map[key]*group{}, map[string]bool{}
 	for _, t := range trials {
-		names[t.name] = true
-		if !only.MatchString(t.name) && !only.MatchString(t.scenario) {
+		names[t.Name] = true
+		if !only.MatchString(t.Name) && !only.MatchString(t.Scenario) {
 			continue
 		}
-		k := key{t.scenario, t.engine}
+		k := key{t.Scenario, t.Engine}
 		if of[k] == nil {
-			of[k] = &group{scenario: t.scenario, engine: t.engine}
+			of[k] = &group{scenario: t.Scenario, engine: t.Engine}
 		}
 		of[k].trials = append(of[k].trials, t)
 	}
@@ -63,8 +63,8 @@ func byVersion(a, b string) int {
 func (g *group) sum() (err error) {
 	var outages []*window.Outage
 	for _, t := range g.trials {
-		if t.why == "" {
-			outages = append(outages, t.outage)
+		if t.Why == "" {
+			outages = append(outages, t.Outage)
 		}
 	}
 	if g.ranges, err = window.Together(outages); err != nil {
@@ -75,7 +75,7 @@ func (g *group) sum() (err error) {
 
 // counted are the trials whose times count.
 func (g group) counted() []trial {
-	return slices.DeleteFunc(slices.Clone(g.trials), func(t trial) bool { return !t.counts() })
+	return slices.DeleteFunc(slices.Clone(g.trials), func(t trial) bool { return !t.Counts() })
 }
 
 // commits are those of all trials: whether a commit is durable does not depend
@@ -113,7 +113,7 @@ func (c tallied) text(order ...string) string {
 func (g group) states() string {
 	c := tallied{}
 	for _, t := range g.trials {
-		c[cmp.Or(string(t.verdict.State), "not judged")]++
+		c[cmp.Or(string(t.Verdict.State), "not judged")]++
 	}
 	return c.text(string(check.Pass), string(check.Known), string(check.Fail), string(check.Inconclusive))
 }
@@ -122,8 +122,8 @@ func (g group) states() string {
 func (g group) leftOut() string {
 	c := tallied{}
 	for _, t := range g.trials {
-		if t.why != "" {
-			c[t.why]++
+		if t.Why != "" {
+			c[t.Why]++
 		}
 	}
 	return c.text()
@@ -138,7 +138,7 @@ func (g group) settings() string {
 	needed := []string{"fault", "reconnect", "probe", "client timeout", "protocol", "heartbeat"}
 	names := map[string]bool{}
 	for _, t := range g.trials {
-		for name := range t.settings {
+		for name := range t.Settings {
 			names[name] = true
 		}
 	}
@@ -147,7 +147,7 @@ func (g group) settings() string {
 	for _, name := range append(needed, slices.Sorted(maps.Keys(names))...) {
 		values := map[string]bool{}
 		for _, t := range g.trials {
-			values[cmp.Or(t.setting(name), "-")] = true
+			values[cmp.Or(t.Setting(name), "-")] = true
 		}
 		if wanted := slices.Contains(needed, name); names[name] && (wanted || len(values) > 1) {
 			shown := strings.Join(slices.Sorted(maps.Keys(values)), " or ")
@@ -173,7 +173,7 @@ type bug struct {
 func (g group) bugs() []bug {
 	of := map[string]*bug{}
 	for _, t := range g.trials {
-		for _, name := range slices.Concat(sought(t.verdict), met(t.verdict)) {
+		for _, name := range slices.Concat(sought(t.Verdict), met(t.Verdict)) {
 			of[name] = &bug{name: name}
 		}
 	}
@@ -182,7 +182,7 @@ func (g group) bugs() []bug {
 		b := of[name]
 		for _, t := range g.trials {
 			// Who repeats until it shows always meets it in the end.
-			if t.verdict.State != "" && t.complete() && !t.again {
+			if t.Verdict.State != "" && t.Complete() && !t.Again {
 				b.count(t)
 			}
 		}
@@ -193,11 +193,11 @@ func (g group) bugs() []bug {
 
 func (b *bug) count(t trial) {
 	k, n := &b.k, &b.n
-	if t.busy() {
+	if t.Busy() {
 		k, n = &b.busyK, &b.busyN
 	}
 	*n++
-	if slices.Contains(met(t.verdict), b.name) {
+	if slices.Contains(met(t.Verdict), b.name) {
 		*k++
 	}
 }

@@ -42,7 +42,7 @@ var fully = []section{
 	{"Trials", "Each carrying-out counts, also one that proved nothing and was repeated.", trialsTable},
 	{"Outage window and health gap", "From the fault, and from the first good `/health`, to the first good answer of an actor, and until no actor kept anybody waiting; and the time from `/health` to the first good answer of each actor that had to wait. *Never*: trials, or actors, in which it did not come. The actors of one trial share its restart: of them there is no interval.", windowTable},
 	{"Answered at which delay", fmt.Sprintf("A probe was *answered* if a good answer came within the client's timeout, *at once* if within %d ms, else *held*. *Refused*: no connection, or one that was closed before a byte of an answer; *error*: any other bad answer; *cut off*: the history ends before the probe does. *Busy host*: answered, of the trials left out for that.", window.AtOnce.Milliseconds()), answersTable},
-	{"Unsafe, flaky, safe", "*Unsafe*: up to the largest delay up to which no probe at all was answered. *Safe*: from the least delay from which on every probe was. *Flaky*: between them. P is bounded at the delay of the range with the fewest trials. " + fromSix, rangesTable},
+	{"Unsafe, flaky, safe", "*Unsafe*: up to the largest delay up to which no probe at all was answered. *Safe*: from the least delay from which on every probe was. *Flaky*: between them. P is bounded at the delay of the range with the fewest trials. The last two columns: where the monotone curve that is closest to the rates crosses 10 % and 90 %, and what holds that, one probe of each trial counted; *later*: than all delays that were asked at. It takes some 40 trials to bound either on both sides. " + fromSix, rangesTable},
 	{"What the window consists of", "The phases of a trial add up to its outage window; their medians do not, their shares (of the mean) do. Work that goes on at the same time counts to the earlier phase. Phases that took a millisecond in no trial are left out.", phasesTable},
 	{"Heartbeats and answers", pulsesNote, pulsesTable},
 	{"Probes by name", "Of the probes that are none of the sweep's: after which nobody asked on.", namedTable},
@@ -86,31 +86,70 @@ func trialsTable(groups []group) *table {
 }
 
 func windowTable(groups []group) *table {
-	t := newTable("scenario", "engine", "time", "n:", "median:", "median, 95 %", "least to most", "never:")
+	t := newTable("scenario", "engine", "time", "n:", "median:", "median, 95 %", "95th percentile:", "its 95 %", "least to worst", "never:")
 	for _, g := range groups {
 		if g.ranges.Trials == 0 {
 			continue
 		}
-		var first, all []time.Duration
-		for _, tr := range g.counted() {
-			first, all = came(first, tr.outage.Window()), came(all, tr.outage.WindowAll())
-		}
-		r := g.ranges
+		s, waited := g.summary(), distribution(window.Distribute(g.ranges.Waited))
+		waited[2], waited[4] = "-", "-" // the actors of one trial are no sample
 		for _, m := range []struct {
 			name  string
 			of    []any
 			never int
 		}{
-			{"outage window", spread(first), r.NeverFirst},
-			{"outage window, all", spread(all), r.NeverAll},
-			{"health gap", spread(r.First), r.NeverFirst},
-			{"health gap, all", spread(r.Last), r.NeverAll},
-			{"`/health` to an actor's answer", unbounded(r.Waited), r.NeverWaited},
+			{"outage window", distribution(s.Window), g.ranges.NeverFirst},
+			{"outage window, all", distribution(s.WindowAll), g.ranges.NeverAll},
+			{"health gap", distribution(s.HealthGap), g.ranges.NeverFirst},
+			{"health gap, all", distribution(s.HealthGapAll), g.ranges.NeverAll},
+			{"`/health` to an actor's answer", waited, g.ranges.NeverWaited},
 		} {
 			t.row(slices.Concat([]any{g.scenario, g.engine, m.name}, m.of, []any{m.never})...)
 		}
 	}
 	return t
+}
+
+// distribution is the cells of one: how many, its median, that of what it was
+// drawn from, its 95th percentile in the same way, its least and its worst.
+func distribution(d window.Distribution) []any {
+	if d.Came == 0 {
+		return []any{d.N, "-", "-", "-", "-", "-"}
+	}
+	least := "-" // of one the median says all
+	if d.N > 1 {
+		least = duration(d.Least) + " to " + orNever(d.Worst)
+	}
+	return []any{d.N, orNever(d.Median.At), heldBy(d.Median), orNever(d.P95.At), heldBy(d.P95), least}
+}
+
+// heldBy is what a quantile lies between.
+func heldBy(q window.Quantile) string {
+	switch {
+	case q.Low < 0 && q.High < 0:
+		return "-"
+	case q.Low < 0:
+		return "<= " + duration(q.High)
+	case q.High < 0:
+		return ">= " + duration(q.Low)
+	}
+	return duration(q.Low) + " to " + duration(q.High)
+}
+
+func orNever(d time.Duration) string {
+	if d < 0 {
+		return "never"
+	}
+	return duration(d)
+}
+
+// summary is of the trials whose times count.
+func (g group) summary() window.Summary {
+	var all []window.Measured
+	for _, t := range g.counted() {
+		all = append(all, window.Measured{Outage: t.Outage, Phases: t.Phases})
+	}
+	return window.Summarize(all)
 }
 
 // came adds a time unless it never came.
@@ -140,16 +179,30 @@ func answersTable(groups []group) *table {
 }
 
 func rangesTable(groups []group) *table {
-	t := newTable("scenario", "engine", "probe", "client timeout:", "unsafe", "flaky", "safe")
+	t := newTable("scenario", "engine", "probe", "client timeout:", "unsafe", "flaky", "safe",
+		fmt.Sprintf("answered %.0f %%: at", 100*window.UnsafeBelow), fmt.Sprintf("answered %.0f %%: at", 100*window.SafeFrom))
 	for _, g := range groups {
 		r := g.ranges
 		if r.Trials < leastRanged || r.Unsafe.Empty() && r.Flaky.Empty() && r.Safe.Empty() {
 			continue
 		}
-		t.row(g.scenario, g.engine, cmp.Or(g.trials[0].setting("probe"), "-"), duration(r.Timeout),
-			bounded(r.Unsafe, "none answered; P(answered)"), between(r.Flaky), bounded(r.Safe, "all answered; P(not)"))
+		t.row(g.scenario, g.engine, cmp.Or(g.trials[0].Setting("probe"), "-"), duration(r.Timeout),
+			bounded(r.Unsafe, "none answered; P(answered)"), between(r.Flaky), bounded(r.Safe, "all answered; P(not)"),
+			edge(r.Edges.Unsafe), edge(r.Edges.Safe))
 	}
 	return t
+}
+
+// edge is where P(answered) crosses a level, and what holds that.
+func edge(e window.Edge) string {
+	at, high := "later", "later"
+	if e.At >= 0 {
+		at = delay(e.At)
+	}
+	if e.High >= 0 {
+		high = delay(e.High)
+	}
+	return fmt.Sprintf("%s (95 %%: %s to %s)", at, delay(e.Low), high)
 }
 
 func between(r window.Range) string {
@@ -171,30 +224,18 @@ func bounded(r window.Range, alike string) string {
 }
 
 func phasesTable(groups []group) *table {
-	t := newTable("scenario", "engine", "phase", "share:", "n:", "median:", "median, 95 %", "least to most")
+	t := newTable("scenario", "engine", "phase", "share:", "n:", "median:", "median, 95 %", "95th percentile:", "its 95 %", "least to worst")
 	for _, g := range groups {
-		var order []window.Phase
-		took, sums, all := map[window.Phase][]time.Duration{}, map[window.Phase]time.Duration{}, time.Duration(0)
-		for _, tr := range g.counted() {
-			for _, p := range tr.phases {
-				if took[p.Phase] == nil {
-					order = append(order, p.Phase)
-				}
-				took[p.Phase] = append(took[p.Phase], p.Took)
-				sums[p.Phase] += p.Took
-				all += p.Took
-			}
-		}
 		killed := g.killed()
-		for _, p := range order {
-			if slices.Max(took[p]) >= time.Millisecond {
-				share := percent(float64(sums[p]) / float64(all))
-				name := string(p)
-				if killed {
-					name = leaving(p)
-				}
-				t.row(slices.Concat([]any{g.scenario, g.engine, name, share}, spread(took[p]))...)
+		for _, p := range g.summary().Phases {
+			if p.Worst < time.Millisecond {
+				continue
 			}
+			name := string(p.Phase)
+			if killed {
+				name = leaving(p.Phase)
+			}
+			t.row(slices.Concat([]any{g.scenario, g.engine, name, percent(p.Share)}, distribution(p.Distribution))...)
 		}
 	}
 	return t
@@ -203,7 +244,7 @@ func phasesTable(groups []group) *table {
 // killed reports whether no engine of the group was given time to drain.
 func (g group) killed() bool {
 	drains := func(s window.Strike) bool { return s.Fault.Kind != "kill" }
-	return !slices.ContainsFunc(g.counted(), func(t trial) bool { return slices.ContainsFunc(t.outage.Strikes, drains) })
+	return !slices.ContainsFunc(g.counted(), func(t trial) bool { return slices.ContainsFunc(t.Outage.Strikes, drains) })
 }
 
 // leaving is the phase's name where the engine does not, or not always, drain.

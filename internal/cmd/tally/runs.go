@@ -14,12 +14,12 @@ func runsTable(groups []group) *table {
 	runs := map[string]of{}
 	for _, g := range groups {
 		for _, t := range g.trials {
-			r := runs[t.run()]
-			if r.n == 0 || t.wall < r.began {
-				r.began = t.wall
+			r := runs[t.Run()]
+			if r.n == 0 || t.Wall < r.began {
+				r.began = t.Wall
 			}
 			r.n++
-			runs[t.run()] = r
+			runs[t.Run()] = r
 		}
 	}
 	tb := newTable("run", "began", "trials:")

@@ -1,4 +1,4 @@
-package main
+package stored
 
 import (
 	"bytes"
@@ -13,7 +13,6 @@ import (
 	"strings"
 
 	"github.com/killpoint/killpoint/check"
-	"github.com/killpoint/killpoint/report"
 )
 
 // judgement is what a run said of one carrying-out at its time.
@@ -28,40 +27,40 @@ type judgement struct {
 
 // judge gives each trial the verdict of its run; the zero verdict where there
 // is none.
-func judge(trials []trial) error {
+func judge(trials []Trial) error {
 	runs := map[string]map[string]judgement{} // by the run's folder, by the history's path
 	for i := range trials {
 		t := &trials[i]
-		if runs[t.run()] == nil {
-			of, err := readResult(t.run())
+		if runs[t.Run()] == nil {
+			of, err := readResult(t.Run())
 			if err != nil {
 				return err
 			}
-			runs[t.run()] = of
+			runs[t.Run()] = of
 		}
-		j := runs[t.run()][t.path]
-		t.verdict, t.again = j.verdict, j.again
+		j := runs[t.Run()][t.Path]
+		t.Verdict, t.Again = j.verdict, j.again
 	}
 	for _, t := range trials {
-		t.repeats(trials, runs[t.run()][t.path].before)
+		t.repeats(trials, runs[t.Run()][t.Path].before)
 	}
 	return nil
 }
 
 // repeats gives verdicts to the carryings-out that the trial repeats: those of
 // its scenario which began last before it, and have none.
-func (t trial) repeats(trials []trial, before []string) {
-	var earlier []*trial
+func (t Trial) repeats(trials []Trial, before []string) {
+	var earlier []*Trial
 	for i := range trials {
 		o := &trials[i]
-		if o.run() == t.run() && o.name == t.name && o.verdict.State == "" && o.began < t.began {
+		if o.Run() == t.Run() && o.Name == t.Name && o.Verdict.State == "" && o.Began < t.Began {
 			earlier = append(earlier, o)
 		}
 	}
-	slices.SortFunc(earlier, func(a, b *trial) int { return cmp.Compare(b.began, a.began) })
+	slices.SortFunc(earlier, func(a, b *Trial) int { return cmp.Compare(b.Began, a.Began) })
 	slices.Reverse(before)
 	for i, o := range earlier[:min(len(before), len(earlier))] {
-		o.verdict, o.again = verdictOf(before[i]), i < len(before)-1
+		o.Verdict, o.Again = verdictOf(before[i]), i < len(before)-1
 	}
 }
 
@@ -152,19 +151,3 @@ func lineOf(b []byte, err error) int {
 	}
 	return 1 + bytes.Count(b[:min(at, int64(len(b)))], []byte("\n"))
 }
-
-// reproduces is how the invariants are called that look for one known bug.
-var reproduces = check.Reproduces(check.KnownBug{}).Name
-
-// sought are the bugs that the trial was to reproduce, met those that account
-// for one of its failures, each once.
-func sought(v check.Verdict) (names []string) {
-	for _, f := range v.Findings {
-		if name, ok := strings.CutPrefix(f.Invariant, reproduces); ok {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
-func met(v check.Verdict) []string { return report.Trial{Verdict: v}.Bugs() }
