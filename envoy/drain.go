@@ -15,19 +15,23 @@ var errDraining = errors.New("the runtime is draining: it takes no more actors")
 // Drain ends the runtime in order: it tells the engine that it is stopping,
 // waits until the engine has stopped every actor with [wire.StopGoingAway] and
 // their Stopped are sent, and closes the connection with 1000
-// "envoy.shutdown". It takes no more starts and, as Rivet's client, does not
-// reconnect any more: where there is no connection, or it is lost meanwhile,
-// it stops the actors itself.
+// "envoy.shutdown". An actor that is told to stop takes no more requests,
+// answers those in flight, and only then stops. The runtime takes no more starts
+// and, as Rivet's client, does not reconnect any more: where there is no
+// connection, or it is lost meanwhile, it stops the actors itself, and no request
+// is waited for.
 //
 // When ctx ends first, the actors that are left are aborted and the error
-// names them. The SSE streams of POST /start end as their generations do.
-// Drain may be called once; Close is still due.
+// names them. The SSE streams of POST /start end as their generations do, and
+// Drain waits for their last event to be written. Drain may be called once; Close
+// is still due.
 func (r *Runtime) Drain(ctx context.Context) error {
 	l, err := r.beginDrain()
 	if err != nil {
 		return err
 	}
 	err = r.awaitStops(ctx, l)
+	r.starts.wait(closeTimeout)
 	r.hangUp(l)
 	r.recordEnvoy(history.Envoy{What: "drained", Error: text(err)})
 	return err
@@ -51,8 +55,17 @@ func (r *Runtime) beginDrain() (*link, error) {
 		r.conn.giveUp(errDraining)
 		return nil, nil
 	}
+	r.drains = r.conn.link
 	r.sendLocked(wire.Stopping{})
 	return r.conn.link, nil
+}
+
+// drainingOver is the connection over which the runtime drains, nil where it
+// does not drain, or has none.
+func (r *Runtime) drainingOver() *link {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.drains
 }
 
 // awaitStops waits until no generation lives.

@@ -26,6 +26,7 @@ type generation struct {
 	stopping       bool // it takes no more requests; guarded by r.mu
 	dropped        bool // its events are not kept; guarded by r.mu
 	handlers       handlerGroup
+	requests       handlerGroup // those of the handlers that answer a request
 }
 
 func newGeneration(r *Runtime, cp wire.Checkpoint, c wire.ActorConfig) *generation {
@@ -92,8 +93,12 @@ func (g *generation) untilStopped() error {
 		g.record("abort", "", err)
 		return err
 	case reason := <-g.stop:
-		g.record(stopWord(reason), reason.String(), nil)
 		g.r.quiesce(g)
+		g.record(stopWord(reason), reason.String(), nil)
+		if err := g.finishRequests(); err != nil {
+			g.record("abort", "", err)
+			return err
+		}
 		err := g.stopActor(reason)
 		if reason == wire.StopLost {
 			// Stopped without an error would have the engine destroy the actor.
@@ -102,6 +107,25 @@ func (g *generation) untilStopped() error {
 		g.db.settle()
 		return err
 	}
+}
+
+// finishRequests lets the requests in flight be answered before the actor
+// stops, where the runtime drains: nobody else can answer them then, and the
+// actor lives for as long as the drain's grace. Without a connection there is
+// no way for an answer, and no wait. The error is why the generation was aborted
+// meanwhile.
+func (g *generation) finishRequests() error {
+	l := g.r.drainingOver()
+	if l == nil {
+		return nil
+	}
+	select {
+	case <-g.requests.idle():
+	case <-l.ended:
+	case <-g.ctx.Done():
+		return context.Cause(g.ctx)
+	}
+	return nil
 }
 
 func (g *generation) stopActor(reason wire.StopReason) (err error) {
@@ -190,9 +214,9 @@ func (g *generation) recordPanic(p *PanicError) {
 // handlerGroup counts the handlers of a generation that run. Unlike a
 // WaitGroup it can be waited for with a bound.
 type handlerGroup struct {
-	mu   sync.Mutex
-	n    int
-	idle chan struct{} // not nil while somebody waits
+	mu      sync.Mutex
+	n       int
+	waiters chan struct{} // not nil while somebody waits
 }
 
 func (h *handlerGroup) add() {
@@ -204,26 +228,33 @@ func (h *handlerGroup) add() {
 func (h *handlerGroup) done() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.n--; h.n == 0 && h.idle != nil {
-		close(h.idle)
-		h.idle = nil
+	if h.n--; h.n == 0 && h.waiters != nil {
+		close(h.waiters)
+		h.waiters = nil
 	}
+}
+
+// idle is closed once no handler runs.
+func (h *handlerGroup) idle() <-chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.n == 0 {
+		none := make(chan struct{})
+		close(none)
+		return none
+	}
+	if h.waiters == nil {
+		h.waiters = make(chan struct{})
+	}
+	return h.waiters
 }
 
 // wait waits until no handler runs, but not longer than d.
 func (h *handlerGroup) wait(d time.Duration) {
-	h.mu.Lock()
-	if h.n == 0 {
-		h.mu.Unlock()
-		return
-	}
-	idle := make(chan struct{})
-	h.idle = idle
-	h.mu.Unlock()
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
-	case <-idle:
+	case <-h.idle():
 	case <-timer.C:
 	}
 }

@@ -39,6 +39,9 @@ type Runtime struct {
 	unsentBytes int
 	events      eventLog
 	acks        map[generationID]int64 // commands not yet acknowledged
+	drains      *link                  // nil unless it drains over one
+
+	starts handlerGroup // the SSE streams of POST /start that are open
 }
 
 // identity is what the runtime connects as and to.

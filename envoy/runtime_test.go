@@ -484,6 +484,92 @@ func TestDrain(t *testing.T) {
 	require.Error(t, g.r.Drain(t.Context()), "a second time")
 }
 
+// An actor that is told to stop by a drain answers what is in flight first, takes
+// nothing new, and only then stops: its stop hook finds no request at work.
+func TestDrainFinishesRequests(t *testing.T) {
+	entered, release := make(chan struct{}), make(chan struct{})
+	stopped := make(chan struct{})
+	g := newRig(t, Config{}, func(a *testActor) {
+		a.serve = func(w http.ResponseWriter, r *http.Request) {
+			close(entered)
+			<-release
+			assert.NoError(t, r.Context().Err(), "the request is cut short")
+			io.WriteString(w, "done") //nolint:errcheck // its answer is checked
+		}
+		a.stop = func(context.Context, wire.StopReason) error { close(stopped); return nil }
+	})
+	c, _, s := g.begin()
+	c.request("a", "GET", "/", nil)
+	receive(t, entered, "the request")
+	done := make(chan error, 1)
+	go func() { done <- g.r.Drain(t.Context()) }()
+	assert.Equal(t, wire.Stopping{}, c.next())
+	c.stop("a", 1, 2, wire.StopGoingAway)
+	c.sync()
+	g.rec.await(t, "stop", 1)
+	c.request("a", "GET", "/late", nil)
+	assert.EqualValues(t, 503, c.part(0).(wire.ResponseStart).Status, "it takes nothing new")
+	select {
+	case <-stopped:
+		assert.Fail(t, "the actor stopped before its request was answered")
+	case <-time.After(30 * time.Millisecond):
+	}
+	close(release)
+	assert.Equal(t, "done", string(c.part(0).(wire.ResponseStart).Body))
+	receive(t, stopped, "the stop hook")
+	c.wantStopped("a", 1, wire.StopOK)
+	s.wantStopping()
+	require.NoError(t, receive(t, done, "Drain"))
+	assert.Contains(t, receive(t, c.closed, "the close").Error(), "envoy.shutdown")
+}
+
+// What does not end within the drain's grace is aborted, and no stop hook runs.
+func TestDrainAbortsRequestsAfterItsGrace(t *testing.T) {
+	entered := make(chan struct{})
+	g := newRig(t, Config{}, func(a *testActor) {
+		a.serve = func(_ http.ResponseWriter, r *http.Request) { close(entered); <-r.Context().Done() }
+		a.stop = func(context.Context, wire.StopReason) error { t.Error("the stop hook ran"); return nil }
+	})
+	c, _, s := g.begin()
+	c.request("a", "GET", "/", nil)
+	receive(t, entered, "the request")
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- g.r.Drain(ctx) }()
+	assert.Equal(t, wire.Stopping{}, c.next())
+	c.stop("a", 1, 2, wire.StopGoingAway)
+	c.sync()
+	g.rec.await(t, "stop", 1)
+	cancel()
+	assert.EqualValues(t, 503, c.part(0).(wire.ResponseStart).Status, "the caller is told")
+	c.wantStopped("a", 1, wire.StopError)
+	s.wantStopping()
+	require.ErrorContains(t, receive(t, done, "Drain"), "these actors have not stopped: [a#1]")
+}
+
+// Nobody can be answered without a connection: a drain that loses it waits for no
+// request.
+func TestDrainWithoutConnectionWaitsForNoRequest(t *testing.T) {
+	entered, stopped := make(chan struct{}), make(chan struct{})
+	g := newRig(t, Config{}, func(a *testActor) {
+		a.serve = func(_ http.ResponseWriter, r *http.Request) { close(entered); <-r.Context().Done() }
+		a.stop = func(context.Context, wire.StopReason) error { close(stopped); return nil }
+	})
+	c, _, s := g.begin()
+	c.request("a", "GET", "/", nil)
+	receive(t, entered, "the request")
+	done := make(chan error, 1)
+	go func() { done <- g.r.Drain(t.Context()) }()
+	assert.Equal(t, wire.Stopping{}, c.next())
+	c.stop("a", 1, 2, wire.StopGoingAway)
+	c.sync()
+	g.rec.await(t, "stop", 1)
+	c.cut()
+	receive(t, stopped, "the stop hook")
+	s.wantStopping()
+	require.NoError(t, receive(t, done, "Drain"))
+}
+
 func TestDrainThatTakesTooLong(t *testing.T) {
 	g := newRig(t, Config{}, nil)
 	c, a, s := g.begin()

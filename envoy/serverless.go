@@ -71,6 +71,8 @@ func (r *Runtime) serveStart(w http.ResponseWriter, req *http.Request) {
 		refuseStart(w, err)
 		return
 	}
+	r.starts.add()
+	defer r.starts.done()
 	if err := r.connect(); err != nil {
 		refuseStart(w, &startError{"registry", "shut_down", err})
 		return

@@ -51,7 +51,11 @@ var (
 func (r *Runtime) openRequest(id streamID, p wire.RequestStart) {
 	ok := r.admit(id, p.ActorID, p.Generation, func(g *generation) (stream, func()) {
 		s := newHTTPStream(r, g, id, p)
-		return s, s.serve
+		g.requests.add() // for good where the runtime is closed: nobody waits then
+		return s, func() {
+			defer g.requests.done()
+			s.serve()
+		}
 	})
 	if !ok {
 		r.refuseRequest(id, p)

@@ -40,7 +40,7 @@ func main() {
 	// A disposition of PID 1 is explicit: without Notify the kernel would
 	// ignore SIGTERM, or Go's runtime would exit with 2.
 	signals := make(chan os.Signal, 8)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	signal.Notify(signals, endSignals...)
 	os.Exit(run(os.Environ(), signals))
 }
 
@@ -51,6 +51,9 @@ func run(environ []string, signals <-chan os.Signal) int {
 		// One line, however many mistakes.
 		fmt.Fprintf(os.Stderr, "fixture: %v: %s\n", errSettings, strings.ReplaceAll(err.Error(), "\n", "; "))
 		return exitSettings
+	}
+	if s.exit == exitUnhandled {
+		signal.Reset(endSignals...)
 	}
 	p, err := start(s)
 	if err != nil {
@@ -72,6 +75,7 @@ type process struct {
 	runtime  *envoy.Runtime
 	servers  []*http.Server
 	failed   chan error // a server that ended by itself
+	memory   int64      // the limit of the container's, where the end needs one
 }
 
 func start(s *settings) (*process, error) {
@@ -80,6 +84,11 @@ func start(s *settings) (*process, error) {
 		return nil, err
 	}
 	p := &process{settings: s, view: control.NewView(os.Stdout, boot), failed: make(chan error, 2)}
+	if s.exit == exitOOM {
+		if p.memory, err = memoryLimit(); err != nil {
+			return nil, fmt.Errorf("%w: %w", errSettings, err)
+		}
+	}
 	// First of all, so that who reads the log knows the clock of the rest.
 	p.view.Record(party, history.KindClock, history.Clock{BootID: boot})
 	p.plant = bug.New(s.bug, func(kind history.Kind, body any) { p.view.Record(party, kind, body) })
@@ -157,68 +166,47 @@ func (p *process) serve(what, addr string, h http.Handler) (string, error) {
 
 // wait is what the process does for the most part.
 func (p *process) wait(signals <-chan os.Signal) int {
-	select {
-	case sig := <-signals:
-		return p.onSignal(sig, signals)
-	case err := <-p.failed:
-		fmt.Fprintln(os.Stderr, "fixture:", err)
-		return exitFailed
+	for {
+		select {
+		case sig := <-signals:
+			if n, ok := sig.(syscall.Signal); ok && p.settings.exit != exitIgnore {
+				return p.onSignal(n, signals)
+			}
+			p.note(history.Shutdown{What: history.ShutdownIgnored, Signal: nameOf(sig)})
+		case err := <-p.failed:
+			fmt.Fprintln(os.Stderr, "fixture:", err)
+			return exitFailed
+		}
 	}
 }
 
-// Shutdown is the body of a "runtime.shutdown" event: the process on its way
-// out.
-type Shutdown struct {
-	// What happened: "signal", "absorbed" (a further signal, ignored),
-	// "drained", "exit".
-	What   string `json:"what"`
-	Signal string `json:"signal,omitempty"`
-	TookNS int64  `json:"took_ns,omitempty"`
-	Code   int    `json:"code,omitempty"`
-	Error  string `json:"error,omitempty"`
-}
-
-const kindShutdown history.Kind = "runtime.shutdown"
-
-func (p *process) note(s Shutdown) { p.view.Record(party, kindShutdown, s) }
-
-// onSignal drains and returns the exit code of a process that heeds signals:
-// 128 plus the signal's number. Other ways to leave belong here.
-func (p *process) onSignal(sig os.Signal, more <-chan os.Signal) int {
-	p.note(Shutdown{What: "signal", Signal: sig.String()})
-	begun := clock.Now()
-	err := p.drainWithin(more)
-	done := Shutdown{What: "drained", TookNS: int64(clock.Now().Sub(begun))}
-	if err != nil {
-		done.Error = err.Error()
-		fmt.Fprintln(os.Stderr, "fixture: drain:", err)
-	}
-	p.note(done)
-	code := exitFailed
-	if n, ok := sig.(syscall.Signal); ok {
-		code = 128 + int(n)
-	}
-	p.note(Shutdown{What: "exit", Code: code})
-	return code
-}
+func (p *process) note(s history.Shutdown) { p.view.Record(party, history.KindShutdown, s) }
 
 // drainWithin drains for the grace at most. Signals that come meanwhile are
-// recorded and change nothing: who signals twice is told, by the exit, that
-// once was enough.
-func (p *process) drainWithin(signals <-chan os.Signal) error {
+// recorded and change nothing, so that who signals twice is told, by the exit,
+// that once was enough; or the first of them ends the drain, and is returned.
+func (p *process) drainWithin(signals <-chan os.Signal) (second syscall.Signal, err error) {
 	drained := make(chan error, 1)
 	go func() { drained <- p.drain() }()
 	// The drain heeds the grace itself, and closes what is left afterwards.
 	// Actor code that does not heed its end must not keep the process.
-	tooLong := time.After(p.settings.drainGrace + closing)
+	var tooLong <-chan time.Time
+	if p.settings.exit != exitEndless {
+		timer := time.NewTimer(p.settings.drainGrace + closing)
+		defer timer.Stop()
+		tooLong = timer.C
+	}
 	for {
 		select {
 		case sig := <-signals:
-			p.note(Shutdown{What: "absorbed", Signal: sig.String()})
+			if n, ok := sig.(syscall.Signal); ok && p.settings.secondEnds {
+				return n, nil
+			}
+			p.note(history.Shutdown{What: history.ShutdownAbsorbed, Signal: nameOf(sig)})
 		case err := <-drained:
-			return err
+			return 0, err
 		case <-tooLong:
-			return fmt.Errorf("the actors' code still runs %v after the drain grace of %v", closing, p.settings.drainGrace)
+			return 0, fmt.Errorf("the actors' code still runs %v after the drain grace of %v", closing, p.settings.drainGrace)
 		}
 	}
 }
@@ -229,9 +217,12 @@ const closing = time.Second
 // drain lets the engine take the actors back, within the grace, and closes
 // everything.
 func (p *process) drain() error {
-	ctx, cancel := context.WithTimeoutCause(context.Background(), p.settings.drainGrace,
-		fmt.Errorf("the drain grace of %v has passed", p.settings.drainGrace))
-	defer cancel()
+	ctx := context.Background()
+	if p.settings.exit != exitEndless {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, p.settings.drainGrace, fmt.Errorf("the drain grace of %v has passed", p.settings.drainGrace))
+		defer cancel()
+	}
 	err := p.points.Reach(ctx, breakpoint.InDrain, breakpoint.Where{})
 	return errors.Join(err, p.runtime.Drain(ctx), p.close())
 }
@@ -241,7 +232,18 @@ func (p *process) close() error {
 	p.plant.Close()
 	p.view.Close() // ends the control channel's streams
 	for _, srv := range p.servers {
-		err = errors.Join(err, srv.Close())
+		err = errors.Join(err, end(srv))
 	}
 	return err
+}
+
+// end lets the server finish the calls that are being answered, as the last of
+// them has ended by now, and cuts off what has not been within a second.
+func end(srv *http.Server) error {
+	ctx, cancel := context.WithTimeout(context.Background(), closing)
+	defer cancel()
+	if srv.Shutdown(ctx) == nil {
+		return nil
+	}
+	return srv.Close()
 }

@@ -41,6 +41,8 @@ type settings struct {
 	sleepAfter      time.Duration
 	commitHold      time.Duration
 	drainGrace      time.Duration
+	exit            exitWay
+	secondEnds      bool
 	arms            []armAtStart
 	bug             bug.Name
 }
@@ -75,6 +77,8 @@ var table = []setting{
 	{"SLEEP_AFTER", "none", func(s *settings, v string) error { return into(&s.sleepAfter, v, durationOrNone) }},
 	{"COMMIT_HOLD", "500ms", func(s *settings, v string) error { return into(&s.commitHold, v, duration) }},
 	{"DRAIN_GRACE", "5s", func(s *settings, v string) error { return into(&s.drainGrace, v, duration) }},
+	{"EXIT", "drain", func(s *settings, v string) error { return into(&s.exit, v, parseExit) }},
+	{"SECOND_SIGNAL", "absorb", func(s *settings, v string) error { return into(&s.secondEnds, v, parseSecond) }},
 	{"ARM", "", func(s *settings, v string) error { return into(&s.arms, v, arms) }},
 	{"BUG", "", func(s *settings, v string) error { return into(&s.bug, v, bug.Parse) }},
 }

@@ -22,6 +22,7 @@ func TestDefaults(t *testing.T) {
 	assert.Equal(t, &settings{
 		listen: ":8080", control: ":8081", protocol: wire.V6, version: 1, lost: envoy.LostStop,
 		heartbeat: counter.HeartbeatNone, commitHold: 500 * time.Millisecond, drainGrace: 5 * time.Second,
+		exit: exitDrain,
 	}, s)
 }
 
@@ -32,6 +33,7 @@ func TestSettings(t *testing.T) {
 		"KILLPOINT_FIXTURE_FORGET_STOPPED=true", "KILLPOINT_FIXTURE_DROP_ANSWERS=1", "KILLPOINT_FIXTURE_NO_RETRY_HINT=true",
 		"KILLPOINT_FIXTURE_SLEEP_AFTER=2s", "KILLPOINT_FIXTURE_ARM=on-start:1s, on-stop", "KILLPOINT_FIXTURE_ENDPOINT=http://e",
 		"KILLPOINT_FIXTURE_BUG=write-after-stop", "KILLPOINT_FIXTURE_ACK=at-once", "KILLPOINT_FIXTURE_LOST=drop",
+		"KILLPOINT_FIXTURE_EXIT=drain-reraise", "KILLPOINT_FIXTURE_SECOND_SIGNAL=exit",
 	})
 	require.NoError(t, err)
 	assert.Equal(t, "fast:5ms", s.reconnect.String())
@@ -42,6 +44,7 @@ func TestSettings(t *testing.T) {
 		heartbeat: counter.HeartbeatKV, sleepAfter: 2 * time.Second, commitHold: 500 * time.Millisecond, drainGrace: 5 * time.Second,
 		arms: []armAtStart{{breakpoint.OnStart, time.Second}, {breakpoint.OnStop, breakpoint.DefaultDeadline}},
 		bug:  bug.WriteAfterStop,
+		exit: exitDrainReraise, secondEnds: true,
 	}, s)
 }
 
@@ -57,6 +60,8 @@ func TestBadSettings(t *testing.T) {
 		"HEARTBEAT=redis":    `heartbeat "redis": use none, sqlite or kv`,
 		"SLEEP_AFTER=-1s":    `"-1s": use a duration above zero, as in 500ms or 5s, or none`,
 		"COMMIT_HOLD=0s":     `"0s": use a duration above zero, as in 500ms or 5s`,
+		"EXIT=quickly":       `"quickly": use drain, drain-zero, drain-reraise, drain-reset, at-once, ignore, endless, panic, oom, unhandled`,
+		"SECOND_SIGNAL=die":  `"die": use absorb or exit`,
 		"ARM=nowhere":        `breakpoint "nowhere": use between-writes, before-commit, after-commit, on-start, before-running, on-stop, in-drain, mid-stream`,
 		"ARM=on-start:x":     `"x": use a duration above zero, as in 500ms or 5s`,
 		"RECONNECT=slow":     `use rivet, fast, fast:DURATION or none`,

@@ -264,6 +264,39 @@ type Front struct {
 	Error  string `json:"error,omitempty"`
 }
 
+// Shutdown is the runtime on its way out, as it saw itself.
+type Shutdown struct {
+	What ShutdownStep `json:"what"`
+	// Signal is the signal's name: "SIGTERM".
+	Signal string `json:"signal,omitempty"`
+	// Exit is how the process was told to go, PID what it is in its own namespace:
+	// 1 where no init stands before it. Both with ShutdownSignal only.
+	Exit string `json:"exit,omitempty"`
+	PID  int    `json:"pid,omitempty"`
+	// TookNS is the length of the drain.
+	TookNS int64  `json:"took_ns,omitempty"`
+	Code   int    `json:"code,omitempty"`
+	Error  string `json:"error,omitempty"`
+}
+
+// ShutdownStep is a step of a runtime's way out.
+type ShutdownStep string
+
+// The steps.
+const (
+	ShutdownSignal     ShutdownStep = "signal"     // the first signal came
+	ShutdownAbsorbed   ShutdownStep = "absorbed"   // a further one came, and changes nothing
+	ShutdownIgnored    ShutdownStep = "ignored"    // a signal came, and nothing follows from it
+	ShutdownCutShort   ShutdownStep = "cut-short"  // a further one came, and ends the drain at once
+	ShutdownDrained    ShutdownStep = "drained"    // the drain has ended
+	ShutdownReraised   ShutdownStep = "re-raised"  // the signal is sent to the process itself once more
+	ShutdownSwallowed  ShutdownStep = "swallowed"  // the process outlived that
+	ShutdownStays      ShutdownStep = "stays"      // nothing more comes of it: only SIGKILL ends the process
+	ShutdownAllocating ShutdownStep = "allocating" // memory is taken until there is none
+	ShutdownPanic      ShutdownStep = "panic"      // the process panics
+	ShutdownExit       ShutdownStep = "exit"       // it exits with Code
+)
+
 // Log is one line of a container's output that is not an event itself.
 type Log struct {
 	Role        string `json:"role"`

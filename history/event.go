@@ -75,6 +75,7 @@ const (
 	KindBreakpoint Kind = "breakpoint"
 	KindFrame      Kind = "frame"
 	KindFront      Kind = "front"
+	KindShutdown   Kind = "runtime.shutdown"
 	KindLog        Kind = "log"
 	KindNoise      Kind = "noise"
 	KindEnd        Kind = "end"
@@ -98,6 +99,7 @@ var bodies = map[Kind]func() any{
 	KindBreakpoint: func() any { return new(Breakpoint) },
 	KindFrame:      func() any { return new(Frame) },
 	KindFront:      func() any { return new(Front) },
+	KindShutdown:   func() any { return new(Shutdown) },
 	KindLog:        func() any { return new(Log) },
 	KindNoise:      func() any { return new(Noise) },
 	KindEnd:        func() any { return new(End) },
