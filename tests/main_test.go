@@ -51,6 +51,8 @@ var run struct {
 	announced sync.Once
 	// refused says once why there is no session.
 	refused sync.Once
+	// removeAtEnd is a folder that some test made for others, or "".
+	removeAtEnd string
 	// asked is set once a test has wanted a session.
 	asked atomic.Bool
 }
@@ -107,6 +109,9 @@ func setUp(ctx context.Context) (err error) {
 // report.
 func tearDown() error {
 	err := run.Close(run.ctx)
+	if run.removeAtEnd != "" {
+		err = errors.Join(err, os.RemoveAll(run.removeAtEnd))
+	}
 	trials := run.Report().Trials
 	if len(trials) == 0 {
 		return err
