@@ -18,6 +18,7 @@ SEED    ?=
 DELAYS  ?=
 REPEATS ?=
 KNOWN_BUGS ?=
+PLATFORM ?=
 CELLS   ?= 5
 TRIALS  ?= 5
 FUZZ    ?= 40000x
@@ -32,10 +33,10 @@ make_images = go run ./internal/cmd/images -engines '$(ENGINE)'
 with_images = images=$$($(make_images)) && eval "$$images" &&
 with_binary = images=$$($(make_images) -binary) && eval "$$images" &&
 # The tests run in their own directory, where a relative path leads elsewhere.
-with_out = mkdir -p '$(OUT)$(1)' && out=$$(CDPATH= cd '$(OUT)$(1)' && pwd) && KILLPOINT_SEED='$(SEED)' KILLPOINT_DELAYS='$(DELAYS)' KILLPOINT_REPEATS='$(REPEATS)' KILLPOINT_KNOWN_BUGS='$(KNOWN_BUGS)' KILLPOINT_OUT="$$out"
+with_out = mkdir -p '$(OUT)$(1)' && out=$$(CDPATH= cd '$(OUT)$(1)' && pwd) && KILLPOINT_SEED='$(SEED)' KILLPOINT_DELAYS='$(DELAYS)' KILLPOINT_REPEATS='$(REPEATS)' KILLPOINT_KNOWN_BUGS='$(KNOWN_BUGS)' KILLPOINT_PLATFORM='$(PLATFORM)' KILLPOINT_OUT="$$out"
 unit_packages = $$(go list ./... | grep -v '/tests$$')
 
-.PHONY: help setup images itest scorecard known-bugs unit test bench fuzz lint clean
+.PHONY: help setup images itest scorecard known-bugs platform unit test bench fuzz lint clean
 
 help: ## list the targets (this is the default)
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -57,6 +58,9 @@ scorecard: setup ## plant each bug in the fixture and show which invariant catch
 
 known-bugs: setup ## reproduce every known bug of the engine, by name, and print their rates
 	@$(with_images) $(call with_out,-known-bugs) KILLPOINT_KNOWN_BUGS=all go test -count='$(TRIALS)' -timeout 100m -parallel '$(CELLS)' -v -run '^TestKnownBugs$$' ./tests
+
+platform: setup ## end, replace and restart the parties as platforms do, in every way we know (CELLS=2 for its times)
+	@$(with_images) $(call with_out,-platform) KILLPOINT_PLATFORM=all go test -count=1 -timeout 60m -parallel '$(CELLS)' -v -run '^TestHandoff$$' ./tests
 
 unit: setup ## run all other tests, with the race detector
 	@$(with_binary) go test -race -timeout 10m $(unit_packages)

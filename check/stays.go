@@ -30,3 +30,17 @@ func EngineStaysUp() Invariant {
 		return passed("no engine that was back left unasked")
 	}}
 }
+
+// EngineNeverLeaves: no engine left that was not asked to, from the first on. It is
+// for trials in which nothing strikes the engine.
+func EngineNeverLeaves() Invariant {
+	return Invariant{Name: "engine-never-leaves", Check: func(h *history.History) Finding {
+		for _, e := range h.ByTime() {
+			b, ok := e.Body.(*history.Exit)
+			if ok && b.Role == "engine" && b.Signal == "" {
+				return failed([]uint64{e.Seq}, "engine#%d left unasked: exit code %d, out of memory: %v", b.Incarnation, b.Code, b.OOM)
+			}
+		}
+		return passed("no engine left unasked")
+	}}
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -211,7 +212,7 @@ func (c *Cell) startSandbox(ctx context.Context, spec sandboxSpec, image string,
 			return sandbox, ports, nil
 		}
 		// Asked before the release: the daemon says in words only that a port was taken.
-		lost := !c.allFree(ctx, ports)
+		lost := c.session.local && !c.allFree(ports)
 		err = errors.Join(err, releaseAll(ports))
 		if sandbox == nil || !lost || attempt == portAttempts {
 			return nil, nil, err
@@ -234,9 +235,9 @@ func (c *Cell) takePorts(ctx context.Context, inside []int) (map[int]*port, erro
 	return ports, nil
 }
 
-func (c *Cell) allFree(ctx context.Context, ports map[int]*port) bool {
+func (c *Cell) allFree(ports map[int]*port) bool {
 	for _, p := range ports {
-		if !c.session.ports.probe(ctx, p.number) {
+		if !c.session.ports.probe(p.number) {
 			return false
 		}
 	}
@@ -410,6 +411,17 @@ func (c *Cell) Control() string {
 		return ""
 	}
 	return c.url(p)
+}
+
+// RuntimeConfig is the configuration of the cell's first runtime, to make another
+// one like it.
+func (c *Cell) RuntimeConfig() RuntimeConfig {
+	r := c.cfg.Runtime
+	r.Env = maps.Clone(r.Env)
+	if r.Env == nil {
+		r.Env = map[string]string{}
+	}
+	return r
 }
 
 // API is a client of the cell's engine.

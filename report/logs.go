@@ -119,18 +119,13 @@ func (l *partyLog) around(at clock.Mono) (before int, lines []logLine, after int
 	return begin, l.lines[begin:end], n - end
 }
 
-// ending says how the incarnation ended, and how much of its log is kept.
-func (l *partyLog) ending() string {
+// head says how the incarnation ended and where its log is.
+func (l *partyLog) head(dir string) string {
 	end, wrote := "no exit recorded", ""
 	if l.exit != nil {
 		end, wrote = exitWords(l.exit), fmt.Sprintf(" (it wrote %d)", l.exit.LogLines)
 	}
-	return fmt.Sprintf("%s: log lines kept: %d%s", end, len(l.lines), wrote)
-}
-
-// head says of whom it is, too, and where.
-func (l *partyLog) head(dir string) string {
-	head := fmt.Sprintf("%s, %s", l.party(), l.ending())
+	head := fmt.Sprintf("%s, %s: log lines kept: %d%s", l.party(), end, len(l.lines), wrote)
 	if len(l.lines) == 0 {
 		return head
 	}

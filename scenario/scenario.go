@@ -43,6 +43,12 @@ type Scenario struct {
 	// DrainGrace is the pool's drain grace period; 0 is 5 s. With it the
 	// engine's own exit takes as long.
 	DrainGrace time.Duration
+	// Lifespan is that of the engine's requests to the runtime, after which it
+	// drains their actors; 0 is 1 h.
+	Lifespan time.Duration
+	// Front stands before the runtimes, for parts in which one takes over from
+	// another.
+	Front containers.Front
 	// Parts go on besides, each on actors of its own. They begin in their
 	// order, before the fault.
 	Parts []Part
@@ -127,14 +133,7 @@ func (s Scenario) Run(ctx context.Context, session *containers.Session, run, dir
 	err = t.carryOut(ctx)
 	w.Record("harness", history.KindEnd, end(ctx, err))
 	err = errors.Join(err, w.Close())
-	judged, jerr := s.Judge(dir)
-	return judged, errors.Join(err, jerr)
-}
-
-// Judge judges the history in a trial's folder by what must hold of the
-// scenario, as [Scenario.Run] does at its end.
-func (s Scenario) Judge(dir string) (report.Trial, error) {
-	judged, err := report.Judge(dir, s.Known, s.invariants()...)
+	judged, jerr := report.Judge(dir, s.Known, s.invariants()...)
 	judged.Name, judged.Again = s.Name, s.Again // the history's name, unless it cannot be read
-	return judged, err
+	return judged, errors.Join(err, jerr)
 }

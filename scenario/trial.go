@@ -250,7 +250,8 @@ func (t *trial) startCell(ctx context.Context) error {
 			ControlPort: control,
 			Env:         t.runtimeEnv(),
 		},
-		Pool:     containers.PoolConfig{MaxActors: t.actors(), DrainGrace: t.drainGrace()},
+		Front:    t.Front,
+		Pool:     containers.PoolConfig{MaxActors: t.actors(), DrainGrace: t.drainGrace(), RequestLifespan: t.Lifespan},
 		Recorder: t.w,
 	})
 	if err != nil {

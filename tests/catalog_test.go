@@ -11,10 +11,14 @@ import (
 )
 
 // carryOutGroup carries out the scenarios of a group of the catalog on each
-// engine, beside each other, as tests of their names.
+// engine, beside each other, as tests of their names: those that are no extra, or
+// where all are asked for.
 func carryOutGroup(t *testing.T, group string) {
 	for _, engine := range engines() {
 		for _, e := range catalog.Group(group) {
+			if e.Extra && os.Getenv(platformEnv) == "" {
+				continue
+			}
 			t.Run(catalog.Label(engine)+"/"+e.Variant, func(t *testing.T) {
 				t.Parallel()
 				if why := e.Skipped(engine); why != "" {
@@ -50,7 +54,7 @@ func again(test, engine, variant string) string {
 		levels[i] = "^" + regexp.QuoteMeta(strings.ReplaceAll(l, " ", "_")) + "$"
 	}
 	command := fmt.Sprintf("make itest SEED=%d ENGINE='%s'", run.Seed, engine)
-	for _, setting := range []string{"DELAYS", "REPEATS", "KNOWN_BUGS"} {
+	for _, setting := range []string{"DELAYS", "REPEATS", "KNOWN_BUGS", "PLATFORM"} {
 		if v := os.Getenv("KILLPOINT_" + setting); v != "" {
 			command += fmt.Sprintf(" %s='%s'", setting, v)
 		}
@@ -86,6 +90,11 @@ func TestEngineGoes(t *testing.T) {
 func TestActorState(t *testing.T) {
 	t.Parallel()
 	carryOutGroup(t, "actor-state")
+}
+
+func TestHandoff(t *testing.T) {
+	t.Parallel()
+	carryOutGroup(t, catalog.Handoffs)
 }
 
 // TestKnownBugs carries the known bugs out, by name. `make itest` expects those

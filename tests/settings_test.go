@@ -19,8 +19,12 @@ import (
 // carried out that always show, and soon.
 const knownBugsEnv = "KILLPOINT_KNOWN_BUGS"
 
+// platformEnv asks for all scenarios of how platforms end, replace and restart the
+// parties. Without it only a selection is carried out.
+const platformEnv = "KILLPOINT_PLATFORM"
+
 // settings are the names of all, besides CI.
-var settings = []string{"KILLPOINT_OUT", "KILLPOINT_ENGINES", "KILLPOINT_SEED", "KILLPOINT_DELAYS", "KILLPOINT_REPEATS", knownBugsEnv}
+var settings = []string{"KILLPOINT_OUT", "KILLPOINT_ENGINES", "KILLPOINT_SEED", "KILLPOINT_DELAYS", "KILLPOINT_REPEATS", knownBugsEnv, platformEnv}
 
 // noteSettings reads them once more while a test runs. What was read before the
 // first test, `go test` does not know of, and would give the cached result of a

@@ -43,7 +43,7 @@ func own(ctx context.Context, docker client.APIClient, name, env string) (string
 
 func ownSpec(ctx context.Context, name string) (Spec, error) {
 	dir := name + "-image"
-	root, err := ModuleRoot(ctx)
+	root, err := moduleRoot(ctx)
 	if err != nil {
 		return Spec{}, err
 	}
