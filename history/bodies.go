@@ -232,7 +232,7 @@ type Frame struct {
 	// N numbers the frames of a tap from 1, in the order of their arrival.
 	N         uint64 `json:"n"`
 	Wire      string `json:"wire,omitempty"` // "envoy", "serverless", "gateway"
-	Direction string `json:"direction"`      // "to-engine", "to-runtime"
+	Direction string `json:"direction"`      // "to-engine", "to-runtime", "to-client"
 	// Type is the message's, "undecoded" where it could not be read. Detail
 	// tells messages of a type apart: the SQL statement's first word, a state, a
 	// reason, an HTTP request's method and path.
@@ -296,6 +296,51 @@ const (
 	ShutdownPanic      ShutdownStep = "panic"      // the process panics
 	ShutdownExit       ShutdownStep = "exit"       // it exits with Code
 )
+
+// TapListening says that the tap takes connections from now on, at these
+// addresses inside its container. Gateway is empty where it has no such wire.
+type TapListening struct {
+	Envoy      string `json:"envoy"`
+	Serverless string `json:"serverless"`
+	Gateway    string `json:"gateway,omitempty"`
+	Control    string `json:"control"`
+}
+
+// TapTarget is what the executioner learns of a process that it may strike.
+type TapTarget struct {
+	Target string `json:"target"` // "engine", "runtime"
+	Party  string `json:"party"`  // "engine#2"
+	PID    int    `json:"pid"`    // in the daemon's PID namespace
+	What   string `json:"what"`   // "announced", "refused", "withdrawn", "died"
+	Error  string `json:"error,omitempty"`
+}
+
+// TapRule is a change of one rule at the tap.
+type TapRule struct {
+	Rule  string `json:"rule"`
+	Do    string `json:"do"`
+	When  string `json:"when"`
+	What  string `json:"what"`            // "armed", "reached", "done", ...; docs/history.md lists all
+	Frame uint64 `json:"frame,omitempty"` // the number of the frame that it selected
+	Held  string `json:"held,omitempty"`  // what became of that
+	Error string `json:"error,omitempty"`
+}
+
+// TapStrike is what the executioner did.
+type TapStrike struct {
+	Rule   string `json:"rule,omitempty"`  // none: the strike was asked for without one
+	Frame  uint64 `json:"frame,omitempty"` // the frame it waited for
+	Target string `json:"target"`          // "engine#1"
+	Signal string `json:"signal"`
+	What   string `json:"what"` // "signaled", "died", "severed", "failed"
+	// TookNS is the length of the signal call, or the time from it to the death.
+	TookNS int64 `json:"took_ns,omitempty"`
+	// Severed counts the connections that were ended, Lost the frames on them
+	// that were not delivered.
+	Severed int    `json:"severed,omitempty"`
+	Lost    int    `json:"lost,omitempty"`
+	Error   string `json:"error,omitempty"`
+}
 
 // Log is one line of a container's output that is not an event itself.
 type Log struct {

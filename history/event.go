@@ -76,6 +76,10 @@ const (
 	KindFrame      Kind = "frame"
 	KindFront      Kind = "front"
 	KindShutdown   Kind = "runtime.shutdown"
+	KindTapListen  Kind = "tap.listening"
+	KindTapTarget  Kind = "tap.target"
+	KindTapRule    Kind = "tap.rule"
+	KindTapStrike  Kind = "tap.strike"
 	KindLog        Kind = "log"
 	KindNoise      Kind = "noise"
 	KindEnd        Kind = "end"
@@ -100,6 +104,10 @@ var bodies = map[Kind]func() any{
 	KindFrame:      func() any { return new(Frame) },
 	KindFront:      func() any { return new(Front) },
 	KindShutdown:   func() any { return new(Shutdown) },
+	KindTapListen:  func() any { return new(TapListening) },
+	KindTapTarget:  func() any { return new(TapTarget) },
+	KindTapRule:    func() any { return new(TapRule) },
+	KindTapStrike:  func() any { return new(TapStrike) },
 	KindLog:        func() any { return new(Log) },
 	KindNoise:      func() any { return new(Noise) },
 	KindEnd:        func() any { return new(End) },

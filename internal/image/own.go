@@ -15,6 +15,7 @@ import (
 const (
 	FixtureEnv = "KILLPOINT_FIXTURE_IMAGE"
 	RigEnv     = "KILLPOINT_RIG_IMAGE"
+	WiretapEnv = "KILLPOINT_WIRETAP_IMAGE"
 )
 
 // Fixture makes the image of the fixture runtime available and returns its name.
@@ -26,6 +27,11 @@ func Fixture(ctx context.Context, docker client.APIClient) (string, error) {
 // returns its name.
 func Rig(ctx context.Context, docker client.APIClient) (string, error) {
 	return own(ctx, docker, "rig", RigEnv)
+}
+
+// Wiretap makes the image of the tap available and returns its name.
+func Wiretap(ctx context.Context, docker client.APIClient) (string, error) {
+	return own(ctx, docker, "wiretap", WiretapEnv)
 }
 
 // own builds killpoint/NAME from the directory NAME-image, whose Dockerfile

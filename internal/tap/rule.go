@@ -10,6 +10,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/killpoint/killpoint/internal/clock"
 )
 
@@ -174,8 +176,8 @@ func (s Strike) Validate() error {
 	if s.Target != "engine" && s.Target != "runtime" {
 		return fmt.Errorf("target %q: want engine or runtime", s.Target)
 	}
-	if s.Signal == "" {
-		return errors.New("a strike without a signal")
+	if unix.SignalNum(s.Signal) == 0 {
+		return fmt.Errorf("signal %q: want a name as in SIGKILL", s.Signal)
 	}
 	if s.Held != "" && s.Held != Deliver && s.Held != Drop {
 		return fmt.Errorf("held %q: want %q or %q", s.Held, Deliver, Drop)

@@ -128,7 +128,7 @@ func makeOwn(ctx context.Context, docker client.APIClient, out io.Writer) error 
 	for _, own := range []struct {
 		what, env string
 		ensure    func(context.Context, client.APIClient) (string, error)
-	}{{"rig", image.RigEnv, image.Rig}, {"fixture", image.FixtureEnv, image.Fixture}} {
+	}{{"rig", image.RigEnv, image.Rig}, {"fixture", image.FixtureEnv, image.Fixture}, {"wiretap", image.WiretapEnv, image.Wiretap}} {
 		var ref string
 		err := timed(own.what, func() (_ string, err error) {
 			ref, err = own.ensure(ctx, docker)
