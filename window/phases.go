@@ -1,6 +1,7 @@
 package window
 
 import (
+	"strings"
 	"time"
 
 	"github.com/killpoint/killpoint/history"
@@ -31,11 +32,18 @@ const (
 	Starting  Phase = "actor start"
 	// Answering is from there to the answer: the gateway's next try, mostly.
 	Answering Phase = "first answer"
-	// Unattributed is what lies between two instants that the history has,
-	// where one between them is missing, and what nobody waited in: the time
-	// until the probe was sent that had the first answer.
+	// Unasked is from there to the probe that had the first answer: the actor
+	// was ready, and nobody waited. It is the harness's own, and is at most the
+	// pause between two probes where one is asked on.
+	Unasked Phase = "nobody asked"
+	// Unattributed is what lies between two instants that the history has, where
+	// one between them is missing.
 	Unattributed Phase = "unattributed"
 )
+
+// AllPhases are all of them, in the order in which they follow each other; what
+// is unattributed is the last.
+var AllPhases = []Phase{Earlier, Draining, Down, Booting, Reconnecting, Replay, Placement, Starting, Unasked, Answering, Unattributed}
 
 // Part is how long a phase took.
 type Part struct {
@@ -95,15 +103,14 @@ func (s *split) comeback(r way) {
 		return
 	}
 	s.until(Starting, r.running)
-	// Before it was sent, nobody waited for this answer.
-	s.until(Unattributed, r.asked)
+	s.until(Unasked, r.asked)
 	s.until(Answering, s.end)
 }
 
 func (s *split) parts() []Part {
 	s.until(Unattributed, s.end)
 	var out []Part
-	for _, p := range []Phase{Earlier, Draining, Down, Booting, Reconnecting, Replay, Placement, Starting, Answering, Unattributed} {
+	for _, p := range AllPhases {
 		out = append(out, Part{p, s.took[p]})
 	}
 	return out
@@ -114,45 +121,91 @@ func (s *split) parts() []Part {
 // answered first.
 type way struct {
 	connected, stop, start, running, asked clock.Mono
+
+	actor      string
+	generation uint32
 }
 
+// readWay goes by what the runtime says of itself. Where it says nothing, as a
+// runtime that is not the fixture, it goes by the frames that the tap saw.
 func readWay(events []history.Event, o *Outage) way {
-	var l way
-	actor := l.ask(events, o)
-	generation := uint32(0)
+	said, seen := way{}, way{}
+	said.ask(events, o)
+	seen.actor = said.actor
 	for _, e := range events {
 		if e.T <= o.ExitT || e.T > o.First {
 			continue
 		}
 		switch b := e.Body.(type) {
 		case *history.Envoy:
-			if b.What == "connected" {
-				l.connected = e.T
-			}
+			said.envoy(e.T, b.What)
 		case *history.Actor:
-			if b.Actor != actor {
-				continue
+			if b.Actor == said.actor {
+				said.life(e.T, b.What, b.Generation)
 			}
-			switch b.What {
-			case "sleep", "stop", "lost":
-				if l.stop == 0 {
-					l.stop = e.T
-				}
-			case "start":
-				l.start, l.running, generation = e.T, 0, b.Generation
-			case "running":
-				if b.Generation == generation {
-					l.running = e.T
-				}
-			}
+		case *history.Frame:
+			seen.frame(e.T, b)
 		}
 	}
-	return l
+	return said.or(seen)
+}
+
+// or takes from seen what nobody said. Of an actor's generation either both its
+// start and its running are taken, or none.
+func (w way) or(seen way) way {
+	if w.connected == 0 {
+		w.connected = seen.connected
+	}
+	if w.stop == 0 {
+		w.stop = seen.stop
+	}
+	if w.start == 0 {
+		w.start, w.running = seen.start, seen.running
+	}
+	return w
+}
+
+func (w *way) envoy(t clock.Mono, what string) {
+	if what == "connected" {
+		w.connected = t
+	}
+}
+
+func (w *way) life(t clock.Mono, what string, generation uint32) {
+	switch what {
+	case "sleep", "stop", "lost":
+		if w.stop == 0 {
+			w.stop = t
+		}
+	case "start":
+		w.start, w.running, w.generation = t, 0, generation
+	case "running":
+		if generation == w.generation {
+			w.running = t
+		}
+	}
+}
+
+// frame takes what the wire says: the engine's greeting when it was delivered,
+// its commands when they were, and what the runtime answers when it came.
+func (w *way) frame(t clock.Mono, f *history.Frame) {
+	delivered, arrived := f.What == "delivered", f.What == "arrived"
+	switch {
+	case f.Wire == "envoy" && f.Type == "init" && delivered:
+		w.connected = t
+	case f.Type == "commands" && strings.HasPrefix(f.Detail, "stop-") && delivered && (f.Actor == w.actor || f.Actor == ""):
+		w.life(t, "stop", f.Generation) // one frame may stop several, and then names none
+	case f.Actor == "" || f.Actor != w.actor:
+	case (f.Type == "commands" && f.Detail == "start" || f.Type == "start-call") && delivered:
+		w.life(t, "start", f.Generation)
+	case f.Type == "events" && f.Detail == "running" && arrived:
+		w.life(t, "running", f.Generation)
+	}
 }
 
 // ask finds the actor that gave the first good answer, and when it was asked
 // for that.
-func (l *way) ask(events []history.Event, o *Outage) (actor string) {
+func (w *way) ask(events []history.Event, o *Outage) {
 	asked := map[string]history.Event{}
 	for _, e := range events {
 		switch b := e.Body.(type) {
@@ -163,10 +216,9 @@ func (l *way) ask(events []history.Event, o *Outage) (actor string) {
 		case *history.Return:
 			inv, ok := asked[b.Op].Body.(*history.Invoke)
 			if ok && e.T == o.First && b.Outcome == history.OK {
-				l.asked = asked[b.Op].T
-				return inv.Actor
+				w.asked, w.actor = asked[b.Op].T, inv.Actor
+				return
 			}
 		}
 	}
-	return ""
 }

@@ -95,11 +95,11 @@ func TestWhatTheHistoryLacksIsUnattributed(t *testing.T) {
 }
 
 // The time in which nobody waited for an answer is nobody's.
-func TestTimeInWhichNobodyAskedIsUnattributed(t *testing.T) {
+func TestTimeInWhichNobodyAskedIsAPhaseOfItsOwn(t *testing.T) {
 	b := (&ht.Builder{}).Restart(1000, 1040, 1100, 1300)
 	connected(b, 1400).Op(4300, 4305, ht.Probe("a", 3*time.Second), ht.OK("a", 1))
 	got := phases(t, b.End(9000))
-	assert.Equal(t, [2]int{2900, 5}, [2]int{got[window.Unattributed], got[window.Answering]})
+	assert.Equal(t, [2]int{2900, 5}, [2]int{got[window.Unasked], got[window.Answering]})
 }
 
 func TestAnEarlierRestartIsAPhaseOfItsOwn(t *testing.T) {
@@ -113,6 +113,39 @@ func TestAnEarlierRestartIsAPhaseOfItsOwn(t *testing.T) {
 	assert.Equal(t, map[window.Phase]int{
 		window.Earlier: 1000, window.Draining: 50, window.Down: 50, window.Booting: 200, window.Reconnecting: 100, window.Answering: 100,
 	}, phases(t, b.End(9000)))
+}
+
+// frames is the same restart as a tap saw it, with a runtime that says nothing.
+func frames(b *ht.Builder) *ht.Builder {
+	frame := func(ms int, wire, direction, kind, detail, actor string, what string) {
+		b.At(ms, history.KindFrame, &history.Frame{Wire: wire, Direction: direction, Type: kind, Detail: detail, Actor: actor, Generation: 2, What: what})
+	}
+	frame(1990, "envoy", "to-runtime", "init", "", "", "arrived")
+	frame(2000, "envoy", "to-runtime", "init", "", "", "delivered")
+	frame(2005, "envoy", "to-runtime", "commands", "stop-going-away", "b", "delivered")
+	frame(2010, "envoy", "to-runtime", "commands", "stop-going-away", "", "delivered")
+	frame(2040, "serverless", "to-runtime", "start-call", "", "b", "delivered")
+	frame(2050, "serverless", "to-runtime", "start-call", "", "a", "arrived")
+	frame(2060, "serverless", "to-runtime", "start-call", "", "a", "delivered")
+	frame(2100, "envoy", "to-engine", "events", "running", "a", "arrived")
+	return b
+}
+
+// A runtime that is not the fixture says nothing of itself; the wire does.
+func TestThePhasesOfARuntimeThatSaysNothing(t *testing.T) {
+	b := frames((&ht.Builder{}).Restart(1000, 1040, 1100, 1300)).Op(1300, 2300, ht.Probe("a", 0), ht.OK("a", 2))
+	assert.Equal(t, map[window.Phase]int{
+		window.Draining: 40, window.Down: 60, window.Booting: 200, window.Reconnecting: 700,
+		window.Replay: 10, window.Placement: 50, window.Starting: 40, window.Answering: 200,
+	}, phases(t, b.End(9000)))
+}
+
+// Where both tell, the runtime does: it is nearer to what happens.
+func TestTheRuntimeItselfIsBelievedFirst(t *testing.T) {
+	b := frames((&ht.Builder{}).Restart(1000, 1040, 1100, 1300)).Op(1300, 2300, ht.Probe("a", 0), ht.OK("a", 2))
+	connected(b, 1998).Actor(2012, "a", 1, "stop").Life(2062, 2098, "a", 2)
+	got := phases(t, b.End(9000))
+	assert.Equal(t, [4]int{698, 14, 50, 36}, [4]int{got[window.Reconnecting], got[window.Replay], got[window.Placement], got[window.Starting]})
 }
 
 func TestWhereNobodyAnsweredThereAreNoPhases(t *testing.T) {
@@ -129,6 +162,14 @@ func TestPhasesAlwaysAddUp(t *testing.T) {
 		b := (&ht.Builder{}).Restart(1000, 1040, 1100, 1300)
 		for range rapid.IntRange(0, 12).Draw(t, "events") {
 			at := rapid.IntRange(900, 4000).Draw(t, "at")
+			if rapid.Bool().Draw(t, "on the wire") {
+				b.At(at, history.KindFrame, &history.Frame{
+					Wire: "envoy", What: "delivered", Actor: rapid.SampledFrom([]string{"", "a", "b"}).Draw(t, "whose"),
+					Type:   rapid.SampledFrom([]string{"init", "commands", "start-call", "events"}).Draw(t, "type"),
+					Detail: rapid.SampledFrom([]string{"start", "stop-lost", "running"}).Draw(t, "detail"),
+				})
+				continue
+			}
 			if what := rapid.SampledFrom([]string{"connected", "start", "running", "stop", "lost"}).Draw(t, "what"); what == "connected" {
 				connected(b, at)
 			} else {
