@@ -36,7 +36,7 @@ with_binary = images=$$($(make_images) -binary) && eval "$$images" &&
 with_out = mkdir -p '$(OUT)$(1)' && out=$$(CDPATH= cd '$(OUT)$(1)' && pwd) && KILLPOINT_SEED='$(SEED)' KILLPOINT_DELAYS='$(DELAYS)' KILLPOINT_REPEATS='$(REPEATS)' KILLPOINT_KNOWN_BUGS='$(KNOWN_BUGS)' KILLPOINT_PLATFORM='$(PLATFORM)' KILLPOINT_OUT="$$out"
 unit_packages = $$(go list ./... | grep -v '/tests$$')
 
-.PHONY: help setup images itest scorecard known-bugs platform unit test bench fuzz lint clean
+.PHONY: help setup images itest itest-dind scorecard known-bugs platform unit test bench fuzz lint clean
 
 help: ## list the targets (this is the default)
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -51,7 +51,12 @@ images: setup ## make the images of a run and print the settings that name them
 	@$(make_images)
 
 itest: setup ## run the scenarios on the real engine
-	@$(with_images) $(call with_out,) go test -count=1 -timeout 20m -parallel '$(CELLS)' -v -skip '^TestScorecard$$' -run '$(value RUN)' ./tests
+	@$(with_images) $(call with_out,) go test -count=1 -timeout 20m -parallel '$(CELLS)' -v -skip '^(TestScorecard|TestDockerInDocker.*)$$' -run '$(value RUN)' ./tests
+
+itest-dind: setup ## the same against a Docker daemon in a container of its own
+	@go build -o .bin/dind ./internal/cmd/dind
+	@.bin/dind $(MAKE) --no-print-directory itest
+	@$(call with_out,-dind) KILLPOINT_DIND='$(CURDIR)/.bin/dind' go test -count=1 -timeout 10m -parallel '$(CELLS)' -v -run '^TestDockerInDocker' ./tests
 
 scorecard: setup ## plant each bug in the fixture and show which invariant catches it
 	@$(with_images) $(call with_out,-scorecard) go test -count=1 -timeout 5m -parallel '$(CELLS)' -v -run '^TestScorecard$$' ./tests

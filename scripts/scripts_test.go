@@ -223,3 +223,80 @@ func cacheEngine(m *machine) {
 	require.NoError(m.t, os.MkdirAll(dir, 0o755))
 	require.NoError(m.t, os.WriteFile(filepath.Join(dir, "rivet-engine"), nil, 0o755))
 }
+
+// newDebian can make root file systems: apt knows its own packages and those of
+// another vendor, mmdebstrap writes down what it is asked for.
+func newDebian(t *testing.T) *machine {
+	t.Helper()
+	m := newMachine(t)
+	m.write("os-release", "ID=debian\nVERSION_CODENAME=bookworm\n")
+	m.env = append(m.env, "KILLPOINT_OS_RELEASE="+m.path("os-release"))
+	m.stub("sort", `cat`)
+	m.stub("apt-config", ``)
+	m.stub("apt-get", `echo "$@" >>"$DIR/apt"
+[ "$1" != indextargets ] || echo "deb http://mirror.invalid bookworm main"`)
+	m.stub("mmdebstrap", `printf '%s\n' "$@" >"$DIR/asked"; cat >"$DIR/sources"; echo made >"$DIR/rootfs.tar"`)
+	return m
+}
+
+func TestDindRootfs(t *testing.T) {
+	m := newDebian(t)
+	out, ok := m.run("dind-rootfs.sh", m.path("rootfs.tar"))
+	assert.True(t, ok, out)
+	assert.Equal(t, "made\n", m.read("rootfs.tar"))
+	assert.Equal(t, "deb http://mirror.invalid bookworm main\n", m.read("sources"))
+	assert.Contains(t, m.read("apt"), "Origin: Debian")
+	assert.NotContains(t, m.read("apt"), "install")
+	assert.Contains(t, m.read("asked"), "docker.io")
+	assert.NotContains(t, m.read("asked"), "Proxy")
+}
+
+func TestDindRootfsInstallsWhatItNeeds(t *testing.T) {
+	m := newDebian(t)
+	m.without("mmdebstrap")
+	m.stub("apt-get", `echo "$@" >>"$DIR/apt"
+case $1 in
+indextargets) echo "deb http://mirror.invalid bookworm main" ;;
+install) printf '#!/bin/sh\ncat >/dev/null\n' >"$DIR/bin/mmdebstrap"; chmod +x "$DIR/bin/mmdebstrap" ;;
+esac`)
+	out, ok := m.run("dind-rootfs.sh", m.path("rootfs.tar"))
+	assert.True(t, ok, out)
+	assert.Contains(t, m.read("apt"), "install -y --no-install-recommends mmdebstrap\n")
+}
+
+func TestDindRootfsTellsTheNewMachineOfTheProxy(t *testing.T) {
+	m := newDebian(t)
+	m.stub("apt-config", `echo 'Acquire::http::Proxy "http://proxy.invalid";'`)
+	out, ok := m.run("dind-rootfs.sh", m.path("rootfs.tar"))
+	assert.True(t, ok, out)
+	assert.Contains(t, m.read("asked"), `--aptopt=Acquire::http::Proxy "http://proxy.invalid";`)
+}
+
+func TestDindRootfsSaysWhatIsWrong(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change func(*machine)
+		args   []string
+		says   string
+	}{
+		"no file":     {args: []string{}, says: "want one argument"},
+		"no Debian":   {change: func(m *machine) { m.write("os-release", "ID=alpine\n") }, says: "this machine is alpine"},
+		"no release":  {change: func(m *machine) { m.env = append(m.env, "KILLPOINT_OS_RELEASE=/none") }, says: "this machine is unknown"},
+		"no packages": {change: func(m *machine) { m.stub("apt-get", ``) }, says: "apt-get update"},
+		"not root":    {change: func(m *machine) { m.without("mmdebstrap"); m.stub("id", `echo 1000`) }, says: "mmdebstrap missing, and installing needs root"},
+		"it failed":   {change: func(m *machine) { m.stub("mmdebstrap", `echo "E: no mirror" >&2; exit 25`) }, says: "E: no mirror"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newDebian(t)
+			args := tt.args
+			if args == nil {
+				args = []string{m.path("rootfs.tar")}
+			}
+			if tt.change != nil {
+				tt.change(m)
+			}
+			out, ok := m.run("dind-rootfs.sh", args...)
+			assert.False(t, ok)
+			assert.Contains(t, out, tt.says)
+		})
+	}
+}

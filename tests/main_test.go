@@ -7,6 +7,7 @@
 //	KILLPOINT_ENGINES  engines to test, separated by commas (default: 2.3.19)
 //	KILLPOINT_SEED     what decides which actor is probed at which delay (default: random, and printed)
 //	KILLPOINT_DELAYS   of TestIdleRestart's sweeps, as "0,250ms,3s" (default: those of the original investigation)
+//	KILLPOINT_PORTS    host ports that cells take, as "20000-31999", see containers
 //	KILLPOINT_REPEATS  how many actors those sweeps ask at each delay (default: 1)
 //	CI                 set to anything: a machine without Docker fails instead of skipping
 package tests

@@ -50,7 +50,7 @@ func GoBinary(ctx context.Context, pkg string) (string, error) {
 }
 
 func goBuild(ctx context.Context, pkg string) (_ string, err error) {
-	root, err := moduleRoot(ctx)
+	root, err := ModuleRoot(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -86,9 +86,9 @@ func keepByContent(dir, file string) (string, error) {
 	return kept, os.Rename(file, kept)
 }
 
-// moduleRoot is the directory of this module's sources: where this file was
+// ModuleRoot is the directory of this module's sources: where this file was
 // compiled from, or else (built with -trimpath) where the go command finds it.
-func moduleRoot(ctx context.Context) (string, error) {
+func ModuleRoot(ctx context.Context) (string, error) {
 	if _, file, _, ok := runtime.Caller(0); ok && filepath.IsAbs(file) {
 		root := filepath.Dir(filepath.Dir(filepath.Dir(file)))
 		if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil {

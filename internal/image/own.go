@@ -49,7 +49,7 @@ func own(ctx context.Context, docker client.APIClient, name, env string) (string
 
 func ownSpec(ctx context.Context, name string) (Spec, error) {
 	dir := name + "-image"
-	root, err := moduleRoot(ctx)
+	root, err := ModuleRoot(ctx)
 	if err != nil {
 		return Spec{}, err
 	}
