@@ -212,7 +212,7 @@ func (c *Cell) startSandbox(ctx context.Context, spec sandboxSpec, image string,
 			return sandbox, ports, nil
 		}
 		// Asked before the release: the daemon says in words only that a port was taken.
-		lost := c.session.local && !c.allFree(ports)
+		lost := !c.allFree(ctx, ports)
 		err = errors.Join(err, releaseAll(ports))
 		if sandbox == nil || !lost || attempt == portAttempts {
 			return nil, nil, err
@@ -235,9 +235,9 @@ func (c *Cell) takePorts(ctx context.Context, inside []int) (map[int]*port, erro
 	return ports, nil
 }
 
-func (c *Cell) allFree(ports map[int]*port) bool {
+func (c *Cell) allFree(ctx context.Context, ports map[int]*port) bool {
 	for _, p := range ports {
-		if !c.session.ports.probe(p.number) {
+		if !c.session.ports.probe(ctx, p.number) {
 			return false
 		}
 	}

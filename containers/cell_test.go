@@ -335,11 +335,11 @@ func TestRunTakesOtherPortsWhenOneIsLost(t *testing.T) {
 	s := openSession(t, withoutReaper())
 	var thief net.Listener
 	var mu sync.Mutex // the two sandboxes ask at once
-	s.ports.probe = func(n int) bool {
+	s.ports.probe = func(ctx context.Context, n int) bool {
 		mu.Lock()
 		defer mu.Unlock()
 		if thief != nil {
-			return bindable(n)
+			return bindable(ctx, n)
 		}
 		var err error
 		thief, err = net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", n))

@@ -121,6 +121,7 @@ func (c *Cell) createSandbox(ctx context.Context, spec sandboxSpec, image string
 	}
 	return c.create(ctx, spec.role, spec.what, image, "SIGTERM",
 		testcontainers.WithCmd(spec.command...),
+		testcontainers.WithEnv(c.session.sandboxEnv()),
 		testcontainers.WithExposedPorts(exposed...),
 		tcnetwork.WithNetwork([]string{spec.alias}, c.network),
 		testcontainers.WithHostConfigModifier(func(h *container.HostConfig) {
@@ -201,6 +202,14 @@ func (c *Cell) stopSignalOf(ctx context.Context, r RuntimeConfig) (string, error
 		return info.Config.StopSignal, nil
 	}
 	return "SIGTERM", nil
+}
+
+// sandboxEnv tells a sandbox whom it may answer besides its own link.
+func (s *Session) sandboxEnv() map[string]string {
+	if s.caller == "" {
+		return nil
+	}
+	return map[string]string{"KILLPOINT_CALLER": s.caller}
 }
 
 // bindIP is the host address that published ports are bound to. A remote

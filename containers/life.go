@@ -190,11 +190,14 @@ func (l *life) hold(ctx context.Context) {
 		return
 	}
 	l.number = info.State.Pid
-	if !c.session.local {
+	switch {
+	case c.session.local:
+		l.process, l.processErr = pidfd.Open(info.State.Pid, c.id)
+	case c.session.near:
+		l.process, l.processErr = pidfd.Find(info.State.Pid, c.id)
+	default:
 		l.processErr = errors.New("the Docker daemon is on another machine")
-		return
 	}
-	l.process, l.processErr = pidfd.Open(info.State.Pid, c.id)
 }
 
 func (l *life) pid() int {

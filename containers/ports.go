@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"github.com/docker/docker/api/types/container"
 	"golang.org/x/sys/unix"
 
 	"github.com/killpoint/killpoint/internal/cache"
@@ -22,14 +23,33 @@ const (
 	defaultLastPort  = 31999
 )
 
+// PortsEnv names the host ports from which cells get theirs, as in
+// "20000-31999", unless [WithPortRange] does. A daemon whose published ports are
+// reached through a published range of ports needs it.
+const PortsEnv = "KILLPOINT_PORTS"
+
+// portRange reads [PortsEnv].
+func portRange() (first, last int, err error) {
+	v := os.Getenv(PortsEnv)
+	if v == "" {
+		return defaultFirstPort, defaultLastPort, nil
+	}
+	// What follows the second number is noticed as a third thing read.
+	var rest string
+	if n, _ := fmt.Sscanf(v, "%d-%d%s", &first, &last, &rest); n != 2 {
+		return 0, 0, fmt.Errorf("%s is %q: want the first and the last port, as in 20000-31999", PortsEnv, v)
+	}
+	return first, last, nil
+}
+
 // PortsError says that no port of the range is free.
 type PortsError struct {
 	First, Last int
 }
 
 func (e *PortsError) Error() string {
-	return fmt.Sprintf("no free port on 127.0.0.1 from %d to %d: all are in use or reserved by other sessions; "+
-		"end those, or choose another range with WithPortRange", e.First, e.Last)
+	return fmt.Sprintf("no free port from %d to %d: all are in use or reserved by other sessions; "+
+		"end those, or choose another range (%s, WithPortRange)", e.First, e.Last, PortsEnv)
 }
 
 // portPool hands out host ports. A port is reserved against other processes of
@@ -39,7 +59,7 @@ type portPool struct {
 	first, last int
 	dir         string
 	// probe says whether a port is free of other programs.
-	probe func(port int) bool
+	probe func(ctx context.Context, port int) bool
 }
 
 func newPortPool(first, last int) (*portPool, error) {
@@ -75,7 +95,7 @@ func (p *portPool) take(ctx context.Context) (*port, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("look for a free port: %w", context.Cause(ctx))
 		}
-		got, err := p.try(p.first + (start+i)%n)
+		got, err := p.try(ctx, p.first+(start+i)%n)
 		if got != nil || err != nil {
 			return got, err
 		}
@@ -84,7 +104,7 @@ func (p *portPool) take(ctx context.Context) (*port, error) {
 }
 
 // try returns nil and no error where the port is taken.
-func (p *portPool) try(number int) (*port, error) {
+func (p *portPool) try(ctx context.Context, number int) (*port, error) {
 	path := filepath.Join(p.dir, strconv.Itoa(number))
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o644)
 	if err != nil {
@@ -92,7 +112,7 @@ func (p *portPool) try(number int) (*port, error) {
 	}
 	// flock locks belong to the open file, so they exclude this process's other cells as well.
 	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if err == nil && p.probe(number) {
+	if err == nil && p.probe(ctx, number) {
 		return &port{number: number, lock: f}, nil
 	}
 	closed := f.Close()
@@ -104,10 +124,30 @@ func (p *portPool) try(number int) (*port, error) {
 
 // bindable tries the port itself: it may belong to a program that knows
 // nothing of our locks, or to a container that outlived its session.
-func bindable(number int) bool {
+func bindable(_ context.Context, number int) bool {
 	l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: number})
 	if err != nil {
 		return false
 	}
 	return l.Close() == nil
+}
+
+// unpublished asks a daemon elsewhere, whose ports cannot be tried from here. It
+// knows of its containers only: what else listens there shows when the container
+// is started.
+func (s *Session) unpublished(ctx context.Context, number int) bool {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	list, err := s.docker.ContainerList(ctx, container.ListOptions{})
+	if err != nil {
+		return true // the next call will say what is wrong with the daemon
+	}
+	for _, c := range list {
+		for _, p := range c.Ports {
+			if int(p.PublicPort) == number {
+				return false
+			}
+		}
+	}
+	return true
 }

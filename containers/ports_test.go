@@ -20,7 +20,7 @@ func testPool(t *testing.T, first, last int) *portPool {
 
 func TestPortsAreReservedOnceAndAgainAfterRelease(t *testing.T) {
 	p := testPool(t, 30100, 30102)
-	p.probe = func(int) bool { return true }
+	p.probe = func(context.Context, int) bool { return true }
 	other := *p // another session with the same folder
 	seen := map[int]*port{}
 	for range 3 {
@@ -68,5 +68,21 @@ func TestPortRangesThatAreRefused(t *testing.T) {
 	for _, r := range [][2]int{{0, 10}, {10, 9}, {1, 65536}, {-5, -1}} {
 		_, err := newPortPool(r[0], r[1])
 		assert.ErrorContains(t, err, fmt.Sprint(r[0]), r)
+	}
+}
+
+func TestPortsSetting(t *testing.T) {
+	t.Setenv(PortsEnv, "")
+	first, last, err := portRange()
+	require.NoError(t, err)
+	assert.Equal(t, []int{defaultFirstPort, defaultLastPort}, []int{first, last})
+	t.Setenv(PortsEnv, "10001-10099")
+	first, last, err = portRange()
+	require.NoError(t, err)
+	assert.Equal(t, []int{10001, 10099}, []int{first, last})
+	for _, v := range []string{"x", "1", "1-", "-1", "1-2x", "1-2-3", "1, 2"} {
+		t.Setenv(PortsEnv, v)
+		_, _, err := portRange()
+		assert.ErrorContains(t, err, PortsEnv, v)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"os"
 	"sync"
@@ -44,9 +45,13 @@ type Session struct {
 	id     string
 	bootID string
 	docker client.APIClient
-	// local: the daemon's socket is a file, so its containers may be our kernel's.
-	local  bool
-	host   string // where published ports answer
+	// local: the daemon's socket is a file, so its loopback is ours.
+	local bool
+	// near: it is reached over a file or loopback, so its containers may be our kernel's.
+	near bool
+	host string // where published ports answer
+	// caller is the address by which the containers of a daemon elsewhere see us.
+	caller string
 	ports  *portPool
 	reaper *reaper.Reaper
 	cells  atomic.Int64
@@ -63,8 +68,8 @@ type sessionConfig struct {
 	reaper      bool
 }
 
-// WithPortRange sets the host ports from which cells get theirs, 20000 to
-// 31999 by default. Ports from 32768 on are the kernel's own for outgoing
+// WithPortRange sets the host ports from which cells get theirs, by default
+// those of [PortsEnv], or else 20000 to 31999. Ports from 32768 on are the kernel's own for outgoing
 // connections, and not reliable.
 func WithPortRange(first, last int) SessionOption {
 	return func(c *sessionConfig) { c.first, c.last = first, last }
@@ -76,10 +81,15 @@ func withoutReaper() SessionOption { return func(c *sessionConfig) { c.reaper = 
 // UnavailableError says that no Docker daemon answers, or no longer.
 type UnavailableError struct {
 	Host string // its address, "" where none was found
-	Err  error
+	// Named: DOCKER_HOST asks for it, so no other one will do.
+	Named bool
+	Err   error
 }
 
 func (e *UnavailableError) Error() string {
+	if e.Named {
+		return fmt.Sprintf("no Docker daemon answers at %s, which DOCKER_HOST names; start it, or correct or unset DOCKER_HOST: %v", e.Host, e.Err)
+	}
 	at := ""
 	if e.Host != "" {
 		at = " at " + e.Host
@@ -99,7 +109,11 @@ func (e *UnavailableError) Unwrap() error { return e.Err }
 // for it else may take the default route's gateway for the Docker host and
 // poll that address on the network.
 func Open(ctx context.Context, opts ...SessionOption) (*Session, error) {
-	cfg := sessionConfig{first: defaultFirstPort, last: defaultLastPort, reaper: true}
+	first, last, err := portRange()
+	if err != nil {
+		return nil, err
+	}
+	cfg := sessionConfig{first: first, last: last, reaper: true}
 	for _, opt := range opts {
 		opt(&cfg)
 	}
@@ -119,6 +133,11 @@ func Open(ctx context.Context, opts ...SessionOption) (*Session, error) {
 		s.reaper, err = reaper.Start(ctx, s.docker, s.id)
 		if err != nil {
 			return nil, errors.Join(err, s.docker.Close())
+		}
+	}
+	if !s.local {
+		if err := s.meet(ctx); err != nil {
+			return nil, errors.Join(err, s.Close(context.WithoutCancel(ctx)))
 		}
 	}
 	return s, nil
@@ -146,6 +165,10 @@ func (s *Session) connect(ctx context.Context) error {
 	}
 	s.docker = docker
 	s.local, s.host = reach(docker.DaemonHost())
+	s.near = s.local || isLoopback(s.host)
+	if !s.local {
+		s.ports.probe = s.unpublished
+	}
 	if os.Getenv("TESTCONTAINERS_HOST_OVERRIDE") == "" {
 		return os.Setenv("TESTCONTAINERS_HOST_OVERRIDE", s.host)
 	}
@@ -161,7 +184,7 @@ func pingNamed(ctx context.Context) error {
 	}
 	docker, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
 	if err != nil {
-		return &UnavailableError{Host: host, Err: err}
+		return &UnavailableError{Host: host, Named: true, Err: err}
 	}
 	return errors.Join(ping(ctx, docker), docker.Close())
 }
@@ -170,7 +193,8 @@ func ping(ctx context.Context, docker client.APIClient) error {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
 	if _, err := docker.Ping(ctx); err != nil {
-		return &UnavailableError{Host: docker.DaemonHost(), Err: err}
+		host := docker.DaemonHost()
+		return &UnavailableError{Host: host, Named: host == os.Getenv("DOCKER_HOST"), Err: err}
 	}
 	return nil
 }
@@ -198,6 +222,11 @@ func reach(daemonHost string) (local bool, host string) {
 		return true, "127.0.0.1" // unix:///var/run/docker.sock
 	}
 	return false, u.Hostname()
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || (ip != nil && ip.IsLoopback())
 }
 
 // rig makes the rig's own image available.

@@ -35,7 +35,7 @@ func TestOpenWithoutDocker(t *testing.T) {
 		cmd.Env = append(os.Environ(), "KILLPOINT_TEST_CHILD=1", "DOCKER_HOST="+host)
 		out, err := cmd.CombinedOutput()
 		require.NoError(t, err, "%s", out)
-		assert.Contains(t, string(out), "no Docker daemon answers at "+host)
+		assert.Contains(t, string(out), "no Docker daemon answers at "+host+", which DOCKER_HOST names")
 	}
 }
 

@@ -119,13 +119,18 @@ func (l *partyLog) around(at clock.Mono) (before int, lines []logLine, after int
 	return begin, l.lines[begin:end], n - end
 }
 
-// head says how the incarnation ended and where its log is.
-func (l *partyLog) head(dir string) string {
+// ending says how the incarnation ended, and how much of its log is kept.
+func (l *partyLog) ending() string {
 	end, wrote := "no exit recorded", ""
 	if l.exit != nil {
 		end, wrote = exitWords(l.exit), fmt.Sprintf(" (it wrote %d)", l.exit.LogLines)
 	}
-	head := fmt.Sprintf("%s, %s: log lines kept: %d%s", l.party(), end, len(l.lines), wrote)
+	return fmt.Sprintf("%s: log lines kept: %d%s", end, len(l.lines), wrote)
+}
+
+// head says of whom it is, too, and where.
+func (l *partyLog) head(dir string) string {
+	head := fmt.Sprintf("%s, %s", l.party(), l.ending())
 	if len(l.lines) == 0 {
 		return head
 	}

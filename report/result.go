@@ -11,13 +11,18 @@ import (
 // resultVersion grows when a reader of an older result.json would misread it.
 // In 2 a trial's state, and with it the run's, can be "known"; in 3 repeats are
 // objects, where they were the verdicts' first lines.
-const resultVersion = 3
+const (
+	resultFormat  = "killpoint-result"
+	resultVersion = 3
+)
 
 type result struct {
 	Format  string        `json:"format"`
 	Version int           `json:"version"`
 	State   check.State   `json:"state"`
 	Trials  []trialResult `json:"trials"`
+	// Sections are the run's own tables, in Markdown.
+	Sections []string `json:"sections,omitempty"`
 }
 
 type trialResult struct {
@@ -29,6 +34,10 @@ type trialResult struct {
 	// Seed is text: not every reader of JSON keeps 64 bits.
 	Seed  string `json:"seed,omitempty"`
 	Again string `json:"again,omitempty"`
+	// Known are the known bugs that could account for a failure.
+	Known []string `json:"known,omitempty"`
+	// Judged says how a verdict of a stored run was come by.
+	Judged Judged `json:"judged,omitempty"`
 	// Repeats are the earlier carryings-out, in order, which proved nothing.
 	Repeats []attemptResult `json:"repeats,omitempty"`
 	Failure *failureResult  `json:"failure,omitempty"`
@@ -107,11 +116,11 @@ type rowResult struct {
 }
 
 func (r Run) result() result {
-	out := result{Format: "killpoint-result", Version: resultVersion, State: r.State(), Trials: []trialResult{}}
+	out := result{Format: resultFormat, Version: resultVersion, State: r.State(), Trials: []trialResult{}, Sections: r.Sections}
 	for _, t := range r.Trials {
 		out.Trials = append(out.Trials, trialResult{
 			Name: t.Name, History: r.relative(HistoryPath(t.Dir)), Verdict: t.Verdict, Bugs: t.Bugs(),
-			Seed: t.Seed, Again: t.Again, Repeats: r.repeated(t), Failure: r.failure(t.failed()), Outage: outage(t.Outage),
+			Seed: t.Seed, Again: t.Again, Known: t.Known, Judged: t.Judged, Repeats: r.repeated(t), Failure: r.failure(t.failed()), Outage: outage(t.Outage),
 		})
 	}
 	return out

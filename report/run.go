@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,24 +22,28 @@ type Run struct {
 	Sections []string
 }
 
-// Write writes summary.md and result.json. Both are written even if one
-// fails.
+// Write writes summary.md, result.json, report.html and junit.xml. All are written
+// even if one fails.
 func (r Run) Write() error {
-	result, err := json.MarshalIndent(r.result(), "", "  ")
-	if err != nil {
-		return fmt.Errorf("encode the result of the run: %w", err)
-	}
 	return errors.Join(
-		r.file("summary.md", []byte(r.Markdown())),
-		r.file("result.json", append(result, '\n')),
+		r.file("summary.md", func(w io.Writer) error { _, err := io.WriteString(w, r.Markdown()); return err }),
+		r.file("result.json", r.json),
+		r.file("report.html", r.Page),
+		r.file("junit.xml", r.JUnit),
 	)
+}
+
+func (r Run) json(w io.Writer) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(r.result())
 }
 
 // file writes a whole file or none: on a full disk an empty one would look like
 // a run without trials.
-func (r Run) file(name string, b []byte) error {
+func (r Run) file(name string, write func(io.Writer) error) error {
 	path := filepath.Join(r.Dir, name)
-	err := os.WriteFile(path+".part", b, 0o644)
+	err := whole(path+".part", write)
 	if err == nil {
 		err = os.Rename(path+".part", path)
 	}
@@ -48,6 +53,14 @@ func (r Run) file(name string, b []byte) error {
 		return fmt.Errorf("write the run's %s: %w", name, err)
 	}
 	return nil
+}
+
+func whole(path string, write func(io.Writer) error) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(f), f.Close())
 }
 
 // Markdown is the summary: a table of trials, then a table for each sweep.

@@ -38,14 +38,32 @@ type Trial struct {
 	// Repeats are the carryings-out before this one, in order, which proved
 	// nothing: this one is the repetition that ended them.
 	Repeats []Attempt
+	// Known are the names of the known bugs that could account for a failure.
+	Known []string
+	// Judged says where the verdict comes from; "" is this run.
+	Judged Judged
 
 	failure *failure // nil where it passed, met known bugs only, or nobody judged it
+	story   *story   // nil where nobody read its history
+	logs    bool     // those of a failure are written into the trial's folder
 }
 
 // Attempt is a carrying-out of a trial that proved nothing.
 type Attempt struct {
 	Dir     string // its folder, with its history
 	Verdict check.Verdict
+}
+
+// trial is the attempt as the page shows it, with its history read: few trials
+// have one.
+func (a Attempt) trial() Trial {
+	t := Trial{Dir: a.Dir, Verdict: a.Verdict}
+	h, err := history.ReadFile(HistoryPath(a.Dir))
+	if h != nil {
+		// What cannot be drawn is not, and the verdict stands beside it.
+		_ = t.take(h, err)
+	}
+	return t
 }
 
 // Judge reads the history in a trial's folder and judges it. If the verdict is
@@ -55,26 +73,38 @@ type Attempt struct {
 // what could be read of it.
 func Judge(dir string, known []check.KnownBug, invariants ...check.Invariant) (Trial, error) {
 	h, err := history.ReadFile(HistoryPath(dir))
-	var t Trial
 	if err != nil {
 		err = fmt.Errorf("judge the trial in %s: %w", dir, err)
-		t = Unjudged(filepath.Base(dir), dir, err)
+		t := Unjudged(filepath.Base(dir), dir, err)
+		t.logs = true
 		if h == nil {
 			return t, err
 		}
-	} else {
-		t = Trial{Name: h.Header.Trial, Dir: dir, Verdict: check.Judge(h, known, invariants...)}
-		// Without an outage the verdict already says why; the table shows the rest.
-		if o, err := window.Read(h); err == nil {
-			t.Outage, t.Actions = o, check.Actions(h, o)
-		}
+		return t, errors.Join(err, t.take(h, err))
+	}
+	t := Trial{Name: h.Header.Trial, Dir: dir, Verdict: check.Judge(h, known, invariants...), Known: bugNames(known), logs: true}
+	return t, t.take(h, nil)
+}
+
+// take takes from the history all that is shown of it. unreadable is why its rest
+// could not be read.
+func (t *Trial) take(h *history.History, unreadable error) error {
+	// Without an outage the verdict already says why; the table shows the rest.
+	if o, err := window.Read(h); err == nil && unreadable == nil {
+		t.Outage, t.Actions = o, check.Actions(h, o)
 	}
 	t.Title, t.Seed = title(h), seed(h)
+	logs := readLogs(h)
+	var err error
+	t.story, err = tell(h, logs, t.Outage, unreadable)
 	if t.failed() == nil {
-		return t, err
+		return err
 	}
-	t.failure = explain(h, dir, t.Verdict, err)
-	return t, errors.Join(err, writeLogs(dir, t.failure.logs, t.failure.origin))
+	t.failure = explain(h, t.Dir, t.Verdict, unreadable)
+	if !t.logs {
+		return err
+	}
+	return errors.Join(err, writeLogs(t.Dir, logs, t.failure.origin))
 }
 
 // Unjudged is a trial whose history cannot be read: it is inconclusive, and

@@ -22,10 +22,11 @@ const widest = 240
 type teller struct {
 	asked map[string]history.Event // the invoke of each operation
 	keys  map[string]string        // of actors
+	steps []string                 // of the plan
 }
 
 func newTeller(h *history.History) teller {
-	n := teller{map[string]history.Event{}, map[string]string{}}
+	n := teller{asked: map[string]history.Event{}, keys: map[string]string{}}
 	for _, e := range h.Events {
 		switch b := e.Body.(type) {
 		case *history.Invoke:
@@ -33,6 +34,8 @@ func newTeller(h *history.History) teller {
 			n.key(b.Actor, b.Key)
 		case *history.Actor:
 			n.key(b.Actor, b.Key)
+		case *history.Plan:
+			n.steps = b.Steps
 		}
 	}
 	return n
@@ -79,7 +82,7 @@ func (n teller) body(e history.Event) string {
 	case *history.Log:
 		return fmt.Sprintf("%s of %s#%d: %s", b.Stream, b.Role, b.Incarnation, b.Line)
 	case *history.Step:
-		return fmt.Sprintf("step %d: %s%s", b.N, b.State, details("", headline(b.Error)))
+		return fmt.Sprintf("step %d%s: %s%s", b.N, details("", n.step(b.N)), b.State, details("", headline(b.Error)))
 	case *history.End:
 		return fmt.Sprintf("the trial ended: %s%s", b.State, details("", headline(b.Error)))
 	case *history.Health:
@@ -91,6 +94,14 @@ func (n teller) body(e history.Event) string {
 	default:
 		return other(e)
 	}
+}
+
+// step is what the plan calls it.
+func (n teller) step(number int) string {
+	if number < 1 || number > len(n.steps) {
+		return ""
+	}
+	return n.steps[number-1]
 }
 
 func (n teller) invoke(b *history.Invoke) string {
@@ -218,12 +229,18 @@ func value(v any) string {
 	return fmt.Sprintf("%d entries, the last %s", len(list), cut(string(b)))
 }
 
-func cut(s string) string {
+func cut(s string) string { return cutAt(s, widest) }
+
+// cutAt keeps so many characters.
+func cutAt(s string, most int) string {
+	if len(s) <= most {
+		return s // it has no more characters than bytes
+	}
 	r := []rune(s)
-	if len(r) <= widest {
+	if len(r) <= most {
 		return s
 	}
-	return string(r[:widest]) + " ..."
+	return string(r[:most]) + " ..."
 }
 
 // oneLine is a text as it can be shown in a line of a terminal: no end of a

@@ -18,6 +18,7 @@ import (
 
 const usage = `usage: rig sandbox            keep a network namespace that has no way out
        rig front http|tcp     the same, and balance calls or connections to the runtimes
+       rig caller             tell whoever connects to port 8080 by which address it comes
        rig reaper SESSION     remove what SESSION left, once standard input ends
        rig routes             print the routes of this network namespace`
 
@@ -36,6 +37,8 @@ func run(args []string) error {
 		return sandbox(os.Stdout, nil)
 	case len(args) == 2 && args[0] == "front":
 		return frontCommand(args[1])
+	case len(args) == 1 && args[0] == "caller":
+		return caller()
 	case len(args) == 2 && args[0] == "reaper":
 		return reap(args[1])
 	case len(args) == 1 && args[0] == "routes":

@@ -27,7 +27,7 @@ import (
 )
 
 func TestUsage(t *testing.T) {
-	for _, args := range [][]string{nil, {"nap"}, {"front"}, {"front", "udp"}, {"sandbox", "x"}, {"reaper"}, {"reaper", "a", "b"}} {
+	for _, args := range [][]string{nil, {"nap"}, {"front"}, {"front", "udp"}, {"sandbox", "x"}, {"caller", "x"}, {"reaper"}, {"reaper", "a", "b"}} {
 		assert.ErrorIs(t, run(args), errUsage, "%q", args)
 	}
 }
@@ -38,7 +38,7 @@ func TestLeadsOut(t *testing.T) {
 		require.NoError(t, err)
 		return n
 	}
-	gateway := net.ParseIP("172.17.0.1")
+	gateway, caller := net.ParseIP("172.17.0.1"), net.ParseIP("192.0.2.7").To4()
 	for name, tt := range map[string]struct {
 		route netlink.Route
 		want  bool
@@ -50,9 +50,12 @@ func TestLeadsOut(t *testing.T) {
 		"several gateways":         {netlink.Route{Dst: cidr("10.0.0.0/8"), MultiPath: []*netlink.NexthopInfo{{}}, Type: unix.RTN_UNICAST}, true},
 		"the link's own network":   {netlink.Route{Dst: cidr("172.17.0.0/16"), Type: unix.RTN_UNICAST}, false},
 		"own address":              {netlink.Route{Dst: cidr("172.17.0.2/32"), Type: unix.RTN_LOCAL}, false},
+		"to the caller":            {netlink.Route{Dst: cidr("192.0.2.7/32"), Gw: gateway, Type: unix.RTN_UNICAST}, false},
+		"to the caller's network":  {netlink.Route{Dst: cidr("192.0.2.0/24"), Gw: gateway, Type: unix.RTN_UNICAST}, true},
+		"to another host":          {netlink.Route{Dst: cidr("192.0.2.8/32"), Gw: gateway, Type: unix.RTN_UNICAST}, true},
 		"default is 'unreachable'": {netlink.Route{Dst: cidr("::/0"), Type: unix.RTN_UNREACHABLE}, false},
 	} {
-		t.Run(name, func(t *testing.T) { assert.Equal(t, tt.want, leadsOut(tt.route)) })
+		t.Run(name, func(t *testing.T) { assert.Equal(t, tt.want, leadsOut(tt.route, caller)) })
 	}
 }
 
@@ -64,17 +67,50 @@ func TestSandboxHasNoWayOut(t *testing.T) {
 	beside := readRoutes(t, docker, container.NetworkMode(netw))
 	require.NotEmpty(t, beside.Out)
 
-	id := startSandbox(t, docker, netw, "NET_ADMIN")
+	id := startSandbox(t, docker, netw)
 	inside := readRoutes(t, docker, container.NetworkMode("container:"+id))
 	requireNoWayOut(t, inside)
 	assert.NotEmpty(t, inside.Routes, "the network itself must stay reachable")
+}
+
+// What a daemon elsewhere publishes is answered, and nobody else is.
+func TestSandboxReachesItsCallerOnly(t *testing.T) {
+	docker := dockertest.Client(t)
+	id := startSandbox(t, docker, newNetwork(t, docker), callerEnv+"=192.0.2.7")
+	inside := readRoutes(t, docker, container.NetworkMode("container:"+id))
+	require.Len(t, inside.Out, 1)
+	assert.Contains(t, inside.Out[0], "192.0.2.7/32")
+	inside.Out = nil
+	requireNoWayOut(t, inside)
+}
+
+func TestSandboxRefusesWhatIsNoAddress(t *testing.T) {
+	for _, address := range []string{"x", "192.0.2.0/24", "2001:db8::1"} {
+		_, err := callerAllowed(address)
+		assert.ErrorContains(t, err, callerEnv)
+	}
+}
+
+func TestCallersAreTold(t *testing.T) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	require.NoError(t, err)
+	ended := make(chan error, 1)
+	go func() { ended <- tellCallers(l) }()
+	conn, err := net.Dial("tcp4", l.Addr().String())
+	require.NoError(t, err)
+	told, err := io.ReadAll(conn)
+	require.NoError(t, err)
+	assert.Equal(t, "127.0.0.1\n", string(told))
+	require.NoError(t, conn.Close())
+	require.NoError(t, l.Close())
+	require.NoError(t, <-ended)
 }
 
 // Docker sets a default route whenever it connects a container to a network.
 func TestSandboxStaysClosedAfterReconnect(t *testing.T) {
 	docker := dockertest.Client(t)
 	netw := newNetwork(t, docker)
-	id := startSandbox(t, docker, netw, "NET_ADMIN")
+	id := startSandbox(t, docker, netw)
 	for range 3 {
 		require.NoError(t, docker.NetworkDisconnect(t.Context(), netw, id, false))
 		require.NoError(t, docker.NetworkConnect(t.Context(), netw, id, nil))
@@ -86,7 +122,7 @@ func TestSandboxStaysClosedAfterReconnect(t *testing.T) {
 
 func TestSandboxEndsAtSIGTERM(t *testing.T) {
 	docker := dockertest.Client(t)
-	id := startSandbox(t, docker, newNetwork(t, docker), "NET_ADMIN")
+	id := startSandbox(t, docker, newNetwork(t, docker))
 	start := time.Now()
 	require.NoError(t, docker.ContainerStop(t.Context(), id, container.StopOptions{}))
 	assert.Less(t, time.Since(start), 5*time.Second, "it waited for Docker's SIGKILL")
@@ -98,7 +134,7 @@ func TestSandboxEndsAtSIGTERM(t *testing.T) {
 func TestSandboxRefusesToPretend(t *testing.T) {
 	docker := dockertest.Client(t)
 	netw := newNetwork(t, docker)
-	id := create(t, docker, container.NetworkMode(netw), "sandbox")
+	id := create(t, docker, container.NetworkMode(netw), nil, "sandbox")
 	code, stdout, stderr := runToEnd(t, docker, id)
 	assert.EqualValues(t, 1, code)
 	assert.NotContains(t, stdout, sandboxReady)
@@ -128,11 +164,11 @@ func newNetwork(t *testing.T, docker client.APIClient) string {
 	return name
 }
 
-func create(t *testing.T, docker client.APIClient, mode container.NetworkMode, command string, caps ...string) string {
+func create(t *testing.T, docker client.APIClient, mode container.NetworkMode, caps []string, command string, env ...string) string {
 	t.Helper()
 	ref, err := image.Rig(t.Context(), docker)
 	require.NoError(t, err)
-	made, err := docker.ContainerCreate(t.Context(), &container.Config{Image: ref, Cmd: []string{command}},
+	made, err := docker.ContainerCreate(t.Context(), &container.Config{Image: ref, Cmd: []string{command}, Env: env},
 		&container.HostConfig{NetworkMode: mode, CapDrop: []string{"ALL"}, CapAdd: caps}, nil, nil, "")
 	require.NoError(t, err)
 	t.Cleanup(func() {
@@ -144,9 +180,9 @@ func create(t *testing.T, docker client.APIClient, mode container.NetworkMode, c
 }
 
 // startSandbox returns when the sandbox says that it is ready.
-func startSandbox(t *testing.T, docker client.APIClient, netw string, caps ...string) string {
+func startSandbox(t *testing.T, docker client.APIClient, netw string, env ...string) string {
 	t.Helper()
-	id := create(t, docker, container.NetworkMode(netw), "sandbox", caps...)
+	id := create(t, docker, container.NetworkMode(netw), []string{"NET_ADMIN"}, "sandbox", env...)
 	require.NoError(t, docker.ContainerStart(t.Context(), id, container.StartOptions{}))
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
@@ -161,7 +197,7 @@ func startSandbox(t *testing.T, docker client.APIClient, netw string, caps ...st
 
 func readRoutes(t *testing.T, docker client.APIClient, mode container.NetworkMode) report {
 	t.Helper()
-	code, stdout, stderr := runToEnd(t, docker, create(t, docker, mode, "routes"))
+	code, stdout, stderr := runToEnd(t, docker, create(t, docker, mode, nil, "routes"))
 	require.Zero(t, code, stderr)
 	var r report
 	require.NoError(t, json.NewDecoder(strings.NewReader(stdout)).Decode(&r))

@@ -36,7 +36,7 @@ func routes(out io.Writer) error {
 	r := report{Routes: []string{}, Out: []string{}}
 	for _, route := range all {
 		r.Routes = append(r.Routes, route.String())
-		if leadsOut(route) {
+		if leadsOut(route, nil) {
 			r.Out = append(r.Out, route.String())
 		}
 	}

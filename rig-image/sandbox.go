@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/signal"
 	"syscall"
@@ -24,6 +25,10 @@ var errWatchEnded = errors.New("the kernel stopped reporting routes; a way out c
 // the namespace. It fails, too, with what else runs in its process, of whose end
 // failed tells.
 func sandbox(out io.Writer, failed <-chan error) error {
+	caller, err := callerAllowed(os.Getenv(callerEnv))
+	if err != nil {
+		return err
+	}
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
 	// Watched from before the first look, so that no route comes in between.
@@ -32,7 +37,7 @@ func sandbox(out io.Writer, failed <-chan error) error {
 		return err
 	}
 	defer unwatch()
-	if err := closeWaysOut(); err != nil {
+	if err := closeWaysOut(caller); err != nil {
 		return err
 	}
 	if _, err := fmt.Fprintln(out, sandboxReady); err != nil {
@@ -50,10 +55,10 @@ func sandbox(out io.Writer, failed <-chan error) error {
 			if !ok {
 				return errWatchEnded
 			}
-			if u.Type != unix.RTM_NEWROUTE || !leadsOut(u.Route) {
+			if u.Type != unix.RTM_NEWROUTE || !leadsOut(u.Route, caller) {
 				continue
 			}
-			if err := closeWaysOut(); err != nil {
+			if err := closeWaysOut(caller); err != nil {
 				return err
 			}
 		}
@@ -78,20 +83,39 @@ func watchRoutes() (<-chan netlink.RouteUpdate, <-chan error, func(), error) {
 	return updates, failed, func() { close(done) }, nil
 }
 
+// callerEnv is the one address that a sandbox keeps reachable: who connects from
+// there to a port that a daemon elsewhere publishes comes with that address, and
+// could not be answered.
+const callerEnv = "KILLPOINT_CALLER"
+
+func callerAllowed(address string) (net.IP, error) {
+	if address == "" {
+		return nil, nil
+	}
+	ip := net.ParseIP(address).To4()
+	if ip == nil {
+		return nil, fmt.Errorf("%s: %q is no IPv4 address", callerEnv, address)
+	}
+	return ip, nil
+}
+
 // closeWaysOut deletes every route that leads off the links, and reads the tables
-// again to see that none is left.
-func closeWaysOut() error {
-	out, err := waysOut()
+// again to see that none but the caller's is left.
+func closeWaysOut(caller net.IP) error {
+	out, err := waysOut(caller)
 	if err != nil {
 		return err
 	}
 	for _, r := range out {
+		if err := keepCaller(r, caller); err != nil {
+			return err
+		}
 		// ESRCH: gone already, with its link.
 		if err := netlink.RouteDel(&r); err != nil && !errors.Is(err, unix.ESRCH) {
 			return fmt.Errorf("delete route %s (CAP_NET_ADMIN is needed): %w", r, err)
 		}
 	}
-	left, err := waysOut()
+	left, err := waysOut(caller)
 	if err != nil {
 		return err
 	}
@@ -101,14 +125,26 @@ func closeWaysOut() error {
 	return nil
 }
 
-func waysOut() ([]netlink.Route, error) {
+// keepCaller makes a route to the caller alone out of a default route.
+func keepCaller(def netlink.Route, caller net.IP) error {
+	if caller == nil || def.Gw.To4() == nil || !isDefault(def) {
+		return nil
+	}
+	host := netlink.Route{LinkIndex: def.LinkIndex, Dst: &net.IPNet{IP: caller, Mask: net.CIDRMask(32, 32)}, Gw: def.Gw}
+	if err := netlink.RouteReplace(&host); err != nil {
+		return fmt.Errorf("keep a route to the caller %s (CAP_NET_ADMIN is needed): %w", caller, err)
+	}
+	return nil
+}
+
+func waysOut(caller net.IP) ([]netlink.Route, error) {
 	all, err := allRoutes()
 	if err != nil {
 		return nil, err
 	}
 	var out []netlink.Route
 	for _, r := range all {
-		if leadsOut(r) {
+		if leadsOut(r, caller) {
 			out = append(out, r)
 		}
 	}
@@ -132,14 +168,32 @@ func allRoutes() ([]netlink.Route, error) {
 }
 
 // leadsOut reports whether a route reaches beyond the links of the namespace: a
-// default route, or any with a gateway.
-func leadsOut(r netlink.Route) bool {
+// default route, or any with a gateway. That to the caller alone does not count.
+func leadsOut(r netlink.Route, caller net.IP) bool {
 	if r.Type != unix.RTN_UNICAST {
 		return false // local, broadcast, or an answer of "unreachable"
 	}
-	if r.Gw != nil || r.Via != nil || len(r.MultiPath) > 0 || r.Dst == nil {
+	if caller != nil && isHost(r.Dst, caller) {
+		return false
+	}
+	if r.Gw != nil || r.Via != nil || len(r.MultiPath) > 0 {
+		return true
+	}
+	return isDefault(r)
+}
+
+func isDefault(r netlink.Route) bool {
+	if r.Dst == nil {
 		return true
 	}
 	ones, _ := r.Dst.Mask.Size()
 	return ones == 0
+}
+
+func isHost(n *net.IPNet, ip net.IP) bool {
+	if n == nil || !n.IP.Equal(ip) {
+		return false
+	}
+	ones, bits := n.Mask.Size()
+	return ones == bits && bits > 0
 }

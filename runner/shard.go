@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/killpoint/killpoint/internal/nearest"
+	"github.com/killpoint/killpoint/internal/suggest"
 )
 
 // Shard is a part of a run: its trials are dealt to Of machines, of which this
@@ -37,7 +37,7 @@ func ParseShard(text string, lookup func(string) (string, bool)) (Shard, error) 
 	}
 	index, of, found := strings.Cut(text, "/")
 	if index != "auto" && !found {
-		return Shard{}, fmt.Errorf("the shard %q is none: write it as 2/4, auto/4 or auto%s", text, nearest.Hint(text, []string{"auto"}))
+		return Shard{}, fmt.Errorf("the shard %q is none: write it as 2/4, auto/4 or auto%s", text, suggest.Hint(text, []string{"auto"}))
 	}
 	var s Shard
 	var err error

@@ -3,7 +3,7 @@ package tests
 import (
 	"io"
 	"net"
-	"strings"
+	"net/url"
 	"sync"
 	"testing"
 	"time"
@@ -12,20 +12,23 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// proxy stands before the Docker daemon's socket, so that the daemon can go
-// away for one process only. It listens on TCP, as a daemon elsewhere would:
-// the reaper then mounts the daemon's own socket, not the proxy's.
+// proxy stands before the Docker daemon, so that the daemon can go away for one
+// process only. It listens on TCP, as a daemon elsewhere would: the reaper then
+// mounts the daemon's own socket, not the proxy's.
 type proxy struct {
 	listener net.Listener
-	target   string
+	target   *url.URL
 
 	mu    sync.Mutex
 	conns []net.Conn
 	gone  bool
 }
 
-func startProxy(t *testing.T, target string) *proxy {
+// startProxy stands before a daemon at "unix:///..." or "tcp://...".
+func startProxy(t *testing.T, daemon string) *proxy {
 	t.Helper()
+	target, err := url.Parse(daemon)
+	require.NoError(t, err)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	p := &proxy{listener: l, target: target}
@@ -42,7 +45,7 @@ func (p *proxy) serve() {
 		if err != nil {
 			return
 		}
-		out, err := net.Dial("unix", p.target)
+		out, err := net.Dial(p.target.Scheme, p.target.Host+p.target.Path) // either is empty
 		if err != nil {
 			_ = in.Close()
 			continue
@@ -86,11 +89,7 @@ func TestDaemonGoingAwayEndsTheRun(t *testing.T) {
 	t.Parallel()
 	session(t)
 	cli := docker(t)
-	socket, unix := strings.CutPrefix(cli.DaemonHost(), "unix://")
-	if !unix {
-		t.Skip("needs a Docker daemon on a unix socket, to stand before it")
-	}
-	p := startProxy(t, socket)
+	p := startProxy(t, cli.DaemonHost())
 	c := startChild(t, "DOCKER_HOST="+p.host())
 	id := c.session(t)
 	c.until(t, "strike the engine", time.Minute)

@@ -52,6 +52,8 @@ var run struct {
 	announced sync.Once
 	// refused says once why there is no session.
 	refused sync.Once
+	// removeAtEnd is a folder that some test made for others, or "".
+	removeAtEnd string
 	// asked is set once a test has wanted a session.
 	asked atomic.Bool
 }
@@ -108,6 +110,9 @@ func setUp(ctx context.Context) (err error) {
 // report.
 func tearDown() error {
 	err := run.Close(run.ctx)
+	if run.removeAtEnd != "" {
+		err = errors.Join(err, os.RemoveAll(run.removeAtEnd))
+	}
 	trials := run.Report().Trials
 	if len(trials) == 0 {
 		return err

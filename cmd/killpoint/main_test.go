@@ -99,6 +99,9 @@ func TestMistakes(t *testing.T) {
 		"version --config nowhere.yaml", "run idle-restrat", "run idle-restart/stop/rivett", "run idle-restart/[",
 		"run --shard 2", "run --shard 1/2", "run --shard 3/2 --seed 1", "run --engines 2.3.19,,2.3.5", "run --seed x",
 		"run --delays 20s", "run --delays 250", "run --repeats 0", "run --cells 0", "run --out testdata",
+		"sweep now", "sweep --via htp", "sweep --fault kil", "sweep --fault stop:500ms", "sweep --reconnect fastt", "sweep --timeout 0s",
+		"sweep --bound 2s", "sweep --trials 0", "sweep --repeats 21", "sweep --drain-grace 1500ms", "report", "report a b", "report testdata",
+		"merge", "merge testdata",
 	} {
 		r := call(t, nil, strings.Fields(line)...)
 		assert.Equal(t, exitUsage, r.code, line)

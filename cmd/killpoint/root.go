@@ -12,8 +12,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/killpoint/killpoint/internal/nearest"
 	"github.com/killpoint/killpoint/internal/settings"
+	"github.com/killpoint/killpoint/internal/suggest"
 )
 
 // app is one call of the program.
@@ -80,6 +80,9 @@ name in capitals; else a line in killpoint.yaml. --show-settings says which.
 	root.PersistentFlags().BoolVar(&a.showSettings, "show-settings", false, "print the settings in force and where each comes from, and do nothing else")
 	root.AddCommand(
 		newRunCommand(a),
+		newSweepCommand(a),
+		newReportCommand(a),
+		newMergeCommand(a),
 		newVersionCommand(a),
 	)
 	root.CompletionOptions.HiddenDefaultCmd = false
@@ -165,7 +168,7 @@ func noSuchCommand(cmd *cobra.Command, args []string) error {
 			names = append(names, sub.Name())
 		}
 	}
-	return usageErrorf("there is no command %q%s (killpoint help lists them)", args[0], nearest.Hint(args[0], names))
+	return usageErrorf("there is no command %q%s (killpoint help lists them)", args[0], suggest.Hint(args[0], names))
 }
 
 // flagError adds to what pflag says of a flag what may have been meant.
@@ -180,7 +183,7 @@ func flagError(cmd *cobra.Command, err error) error {
 		if unknown.GetSpecifiedShortnames() != "" {
 			dashes = "-"
 		}
-		return usageErrorf("%s has no flag %s%s%s %s", cmd.CommandPath(), dashes, name, dashed(nearest.Hint(name, names)), see)
+		return usageErrorf("%s has no flag %s%s%s %s", cmd.CommandPath(), dashes, name, dashed(suggest.Hint(name, names)), see)
 	}
 	return usageErrorf("%w %s", err, see)
 }

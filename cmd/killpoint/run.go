@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/killpoint/killpoint/internal/nearest"
+	"github.com/killpoint/killpoint/internal/suggest"
 	"github.com/killpoint/killpoint/runner"
 	"github.com/killpoint/killpoint/scenario/catalog"
 )
@@ -82,7 +82,7 @@ func chosen(patterns, engines []string) ([]catalog.Entry, error) {
 			return nil, usageErrorf("the pattern %q: %w", p, err)
 		}
 		if len(found) == 0 {
-			return nil, usageErrorf("no scenario is called %q%s (killpoint run --list)", p, nearest.Hint(p, slices.Concat(catalog.Groups(), scenarioNames())))
+			return nil, usageErrorf("no scenario is called %q%s (killpoint run --list)", p, suggest.Hint(p, slices.Concat(catalog.Groups(), scenarioNames())))
 		}
 		for _, e := range found {
 			named[e.Name()] = true

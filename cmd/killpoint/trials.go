@@ -13,7 +13,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/killpoint/killpoint/check"
 	"github.com/killpoint/killpoint/report"
 	"github.com/killpoint/killpoint/runner"
 	"github.com/killpoint/killpoint/scenario/catalog"
@@ -199,31 +198,22 @@ func (t *trials) removeEmpty() error {
 // conclude writes and prints the report. err is the harness's own; a trial's
 // verdict shows it too, unless its history was no more to be written.
 func (t *trials) conclude(ctx context.Context, err error, planned []string) error {
-	run := t.Report()
-	for _, table := range catalog.Tables(run.Trials, t.engines) {
+	for _, table := range catalog.Tables(t.Report().Trials, t.engines) {
 		t.Section(table)
 	}
-	run = t.Report()
-	err = errors.Join(err, run.Write(), t.app.show(run, t.flags.json, t.flags.verbose))
-	missing := missing(run, planned)
-	if len(missing) > 0 {
-		_, _ = fmt.Fprintf(t.app.err, "%s not carried out: %s\n", count(len(missing), "trial"), shortened(missing))
-	}
-	state := run.State()
-	if len(missing) > 0 {
-		state = check.Worse(state, check.Inconclusive)
-	}
+	result := t.app.finish(t.Report(), planned, t.flags.json, t.flags.verbose)
 	if ctx.Err() != nil {
 		return errors.Join(errors.New("interrupted"), err)
 	}
-	if result := verdict(state); result != nil {
-		// The verdict decides how this ends; what the harness met is told besides.
-		if err != nil {
-			_, _ = fmt.Fprintf(t.app.err, "killpoint: %v\n", err)
-		}
-		return result
+	var decided *verdictError
+	if !errors.As(result, &decided) {
+		return errors.Join(err, result)
 	}
-	return err
+	// The verdict decides how this ends; what the harness met is told besides.
+	if err != nil {
+		_, _ = fmt.Fprintf(t.app.err, "killpoint: %v\n", err)
+	}
+	return result
 }
 
 // missing are the planned trials that the run has not.

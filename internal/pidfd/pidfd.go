@@ -48,6 +48,48 @@ func Open(pid int, container string) (*Process, error) {
 	return p, nil
 }
 
+// Find is Open for a daemon that may live in a PID namespace of its own, below
+// ours: in a container of this machine. Its numbers mean other processes here,
+// but its containers are processes here all the same, with the container's id in
+// the path of their cgroup.
+func Find(pid int, container string) (*Process, error) {
+	p, direct := Open(pid, container)
+	if direct == nil {
+		return p, nil
+	}
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, errors.Join(direct, err)
+	}
+	for _, e := range entries {
+		number, err := strconv.Atoi(e.Name())
+		if err == nil && isFirstOf(number, pid, container) {
+			return Open(number, container)
+		}
+	}
+	return nil, fmt.Errorf("%w; and no process that is seen from here is PID 1 of the container", direct)
+}
+
+// isFirstOf says whether the process is PID 1 of the container and has the number
+// pid one PID namespace further out. A process that ends meanwhile is not.
+func isFirstOf(number, pid int, container string) bool {
+	dir := "/proc/" + strconv.Itoa(number)
+	cgroup, err := os.ReadFile(dir + "/cgroup")
+	if err != nil || !containerID.MatchString(container) || !strings.Contains(string(cgroup), container) {
+		return false
+	}
+	status, err := os.ReadFile(dir + "/status")
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(status)) {
+		if numbers, ok := strings.CutPrefix(line, "NSpid:"); ok { // outermost namespace first
+			return strings.HasSuffix(numbers, fmt.Sprintf("\t%d\t1\n", pid))
+		}
+	}
+	return false
+}
+
 // Hold holds a process whoever it is.
 func Hold(pid int) (*Process, error) {
 	fd, err := unix.PidfdOpen(pid, unix.PIDFD_NONBLOCK)

@@ -69,3 +69,11 @@ func TestOpenProvesWhoseProcessItIs(t *testing.T) {
 		assert.ErrorContains(t, err, want)
 	}
 }
+
+// That it finds the process of a daemon in a container, `make itest-dind` shows.
+func TestFindSaysThatThereIsNone(t *testing.T) {
+	_, err := Find(child(t).Process.Pid, strings.Repeat("0a", 32))
+	assert.ErrorContains(t, err, "is not in the container's cgroup")
+	assert.ErrorContains(t, err, "no process that is seen from here")
+	assert.False(t, isFirstOf(os.Getpid(), os.Getpid(), ""), "every cgroup's name contains the empty id")
+}

@@ -10,7 +10,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/killpoint/killpoint/internal/nearest"
+	"github.com/killpoint/killpoint/internal/suggest"
 )
 
 // DefaultFile is read from the working directory where no other is named.
@@ -105,7 +105,7 @@ func parse(path string, text []byte, known Known) (*File, error) {
 		case slices.Contains(names, key.Value):
 			err = f.add(f.general, key, value)
 		default:
-			err = fmt.Errorf("%s: %q is no setting and no command%s", f.at(key), key.Value, nearest.Hint(key.Value, slices.Concat(names, commands)))
+			err = fmt.Errorf("%s: %q is no setting and no command%s", f.at(key), key.Value, suggest.Hint(key.Value, slices.Concat(names, commands)))
 		}
 		if err != nil {
 			return nil, err
@@ -122,7 +122,7 @@ func (f *File) section(command, settings *yaml.Node, names []string) error {
 	for i := 0; i < len(settings.Content); i += 2 {
 		key, value := settings.Content[i], settings.Content[i+1]
 		if !slices.Contains(names, key.Value) {
-			return fmt.Errorf("%s: %q is no setting of %s%s", f.at(key), key.Value, command.Value, nearest.Hint(key.Value, names))
+			return fmt.Errorf("%s: %q is no setting of %s%s", f.at(key), key.Value, command.Value, suggest.Hint(key.Value, names))
 		}
 		if err := f.add(f.commands[command.Value], key, value); err != nil {
 			return err

@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/killpoint/killpoint/internal/nearest"
+	"github.com/killpoint/killpoint/internal/suggest"
 )
 
 // Prefix begins the name of each setting in the environment.
@@ -94,7 +94,7 @@ func Misspelt(environ, names []string) []string {
 			continue
 		}
 		word := strings.TrimPrefix(name, Prefix)
-		if near := nearest.Words(word, trimmed(variables)); len(near) > 0 && !strings.HasPrefix(near[0], word) {
+		if near := suggest.Words(word, trimmed(variables)); len(near) > 0 && !strings.HasPrefix(near[0], word) {
 			lines = append(lines, fmt.Sprintf("%s is set and no setting; did you mean %s%s?", name, Prefix, near[0]))
 		}
 	}

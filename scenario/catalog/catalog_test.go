@@ -7,6 +7,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/killpoint/killpoint/probe"
 )
 
 // Names tell scenarios apart, in the command line, in folders, and in -run.
@@ -64,6 +66,39 @@ func TestSpecIsTheScenario(t *testing.T) {
 
 	_, err = Spec{Scenario: "gone"}.Build()
 	require.ErrorContains(t, err, `no scenario "gone"`)
-	_, err = Spec{Scenario: e.Name(), Delays: []string{"soon"}}.Build()
-	require.ErrorContains(t, err, `"soon"`)
+	require.ErrorContains(t, json.Unmarshal([]byte(`{"delays":["soon"]}`), &spec), `"soon" is no duration`)
+}
+
+func TestSweep(t *testing.T) {
+	want := Sweep{
+		Engine: "2.3.19", Fault: "stop:5s", Reconnect: "rivet", Via: probe.ViaWebSocket, Delays: []Duration{0, Duration(time.Second)},
+		Repeats: 2, Timeout: Duration(time.Second), Bound: Duration(SweepBound), DrainGrace: Duration(time.Second), Trial: 3,
+	}
+	text, err := json.Marshal(Spec{Sweep: &want})
+	require.NoError(t, err)
+	var spec Spec
+	require.NoError(t, json.Unmarshal(text, &spec))
+	assert.Equal(t, want, *spec.Sweep)
+	s, err := spec.Build()
+	require.NoError(t, err)
+	assert.Equal(t, "sweep/2.3.19/stop:5s/rivet/websocket/1s/03", s.Name)
+	assert.Equal(t, []time.Duration{0, time.Second}, s.Sweep.Delays)
+	assert.Equal(t, time.Second, s.DrainGrace)
+}
+
+func TestParseFault(t *testing.T) {
+	for text, want := range map[string]string{
+		"kill": "SIGKILL", "stop": "SIGTERM, SIGKILL after 5s", "stop:8s": "SIGTERM, SIGKILL after 8s",
+		"kill-in-drain:200ms": "SIGTERM, SIGKILL 200ms into the drain",
+	} {
+		f, err := ParseFault(text)
+		require.NoError(t, err)
+		assert.Equal(t, want, f.String())
+	}
+	for text, want := range map[string]string{
+		"kil": "did you mean kill", "kill:5s": "want kill, stop:5s", "stop:soon": "no duration", "stop:500ms": "whole seconds", "": "is none",
+	} {
+		_, err := ParseFault(text)
+		require.ErrorContains(t, err, want, text)
+	}
 }

@@ -1,4 +1,4 @@
-package nearest
+package suggest
 
 import (
 	"testing"
@@ -6,12 +6,12 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-func TestWords(t *testing.T) {
+func TestHint(t *testing.T) {
 	commands := []string{"run", "report", "replay", "doctor", "down"}
 	assert.Equal(t, []string{"report"}, Words("reprot", commands))
 	assert.Equal(t, []string{"report", "replay"}, Words("rep", commands))
 	assert.Equal(t, []string{"doctor"}, Words("Docter", commands))
-	assert.Empty(t, Words("x", nil))
+	assert.Empty(t, Words("run", nil))
 	assert.Empty(t, Words("banana", commands))
 	assert.Equal(t, "; did you mean run?", Hint("rnu", commands))
 	assert.Empty(t, Hint("banana", commands))
