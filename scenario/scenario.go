@@ -133,14 +133,11 @@ func (s Scenario) Run(ctx context.Context, session *containers.Session, run, dir
 	err = t.carryOut(ctx)
 	w.Record("harness", history.KindEnd, end(ctx, err))
 	err = errors.Join(err, w.Close())
-	judged, jerr := s.Judge(dir)
+	judged, jerr := report.Judge(dir, s.Known, s.invariants()...)
+	judged.Name, judged.Again = s.Name, s.Again // the history's name, unless it cannot be read
 	return judged, errors.Join(err, jerr)
 }
 
-// Judge judges the history in a trial's folder by what must hold of the
-// scenario, as [Scenario.Run] does at its end.
-func (s Scenario) Judge(dir string) (report.Trial, error) {
-	judged, err := report.Judge(dir, s.Known, s.invariants()...)
-	judged.Name, judged.Again = s.Name, s.Again // the history's name, unless it cannot be read
-	return judged, err
-}
+// Held are the invariants that a trial of the scenario is held to, and the known
+// bugs that it may meet, for whoever judges a stored history again.
+func (s Scenario) Held() ([]check.KnownBug, []check.Invariant) { return s.Known, s.invariants() }

@@ -16,6 +16,7 @@ const (
 	exitFailed       = 1
 	exitInconclusive = 2
 	exitUsage        = 64
+	exitData         = 65
 	exitEnvironment  = 69
 	exitInternal     = 70
 	exitInterrupted  = 130
@@ -26,6 +27,7 @@ const exitCodesHelp = `Exit codes:
     1  failed: a trial failed
     2  inconclusive: none failed, and at least one proved nothing
    64  usage: a command, flag or setting is wrong
+   65  data: a stored run cannot be read
    69  environment: Docker or something else is missing; see killpoint doctor
    70  killpoint itself could not go on
   130  interrupted by Ctrl-C or SIGTERM

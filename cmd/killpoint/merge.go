@@ -13,7 +13,8 @@ import (
 
 func newMergeCommand(a *app) *cobra.Command {
 	var out string
-	var partial, asJSON, verbose bool
+	var partial bool
+	var f *storedFlags
 	cmd := &cobra.Command{
 		Use:   "merge DIR...",
 		Short: "Bring the shards of one run together in one folder, with one report",
@@ -38,13 +39,12 @@ with the same seeds, commands and verdicts.
 			if err := copySettings(out, args[0]); err != nil {
 				return err
 			}
-			return a.rewrite(out, asJSON, verbose)
+			return a.rewrite(out, f)
 		},
 	}
 	cmd.Flags().StringVar(&out, "out", "", "a new folder for the whole (default out/TIME-merged)")
 	cmd.Flags().BoolVar(&partial, "partial", false, "merge although shards are missing; what they were to carry out makes the result inconclusive")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result for a program")
-	cmd.Flags().BoolVar(&verbose, "verbose", false, "print the table of every trial, not only of those that did not pass")
+	f = addStoredFlags(cmd)
 	return cmd
 }
 

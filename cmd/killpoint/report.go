@@ -11,14 +11,25 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/killpoint/killpoint/check"
+	"github.com/killpoint/killpoint/history"
 	"github.com/killpoint/killpoint/report"
 	"github.com/killpoint/killpoint/runner"
 	"github.com/killpoint/killpoint/scenario"
 	"github.com/killpoint/killpoint/scenario/catalog"
 )
 
+// storedFlags are the settings of commands that judge what is stored.
+type storedFlags struct{ json, verbose, salvage bool }
+
+func addStoredFlags(cmd *cobra.Command) *storedFlags {
+	f := &storedFlags{}
+	cmd.Flags().BoolVar(&f.json, "json", false, "print the result for a program")
+	cmd.Flags().BoolVar(&f.verbose, "verbose", false, "print the table of every trial, not only of those that did not pass")
+	cmd.Flags().BoolVar(&f.salvage, "salvage", false, "take a history that breaks off as far as it can be read, instead of refusing it")
+	return f
+}
+
 func newReportCommand(a *app) *cobra.Command {
-	var asJSON, verbose bool
 	cmd := &cobra.Command{
 		Use:   "report DIR",
 		Short: "Judge the histories of a stored run again and write its report anew",
@@ -28,31 +39,53 @@ that was killed in the middle, gets the report that this version writes.
 
 ` + exitCodesHelp,
 		Args: needs(1, 1, "the folder of one run"),
-		RunE: func(_ *cobra.Command, args []string) error { return a.rewrite(args[0], asJSON, verbose) },
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result for a program")
-	cmd.Flags().BoolVar(&verbose, "verbose", false, "print the table of every trial, not only of those that did not pass")
+	f := addStoredFlags(cmd)
+	cmd.RunE = func(_ *cobra.Command, args []string) error { return a.rewrite(args[0], f) }
 	return cmd
 }
 
 // rewrite judges the run in dir, writes its report, and returns the verdict as an
 // error.
-func (a *app) rewrite(dir string, asJSON, verbose bool) error {
-	run, notes, err := runner.Read(dir, buildStored)
-	if err != nil {
+func (a *app) rewrite(dir string, f *storedFlags) error {
+	run, err := runner.Read(dir, buildStored, f.salvage)
+	switch {
+	case errors.Is(err, report.ErrNoRun), errors.Is(err, fs.ErrNotExist):
 		return &exitError{exitUsage, err}
+	case err != nil:
+		return &exitError{exitData, a.salvageable(err, f)}
 	}
-	for _, n := range notes {
-		_, _ = fmt.Fprintf(a.err, "killpoint: %s\n", n)
-	}
+	a.notes(run.Trials)
 	plan, err := runner.ReadPlan(run.Dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+		return &exitError{exitData, err}
 	}
-	if table := catalog.KnownBugsTable(run.Trials, enginesOf(run.Trials)); table != "" {
-		run.Sections = append(run.Sections, table)
+	if len(run.Sections) == 0 {
+		run.Sections = catalog.Tables(run.Trials, enginesOf(run.Trials))
 	}
-	return a.finish(run, plan.Trials, asJSON, verbose)
+	return a.finish(run, plan.Trials, f.json, f.verbose)
+}
+
+// salvageable adds to the error of a history that breaks off what can be done.
+func (a *app) salvageable(err error, f *storedFlags) error {
+	var line *history.LineError
+	if errors.As(err, &line) && !f.salvage {
+		return fmt.Errorf("%w (--salvage takes it as far as it can be read)", err)
+	}
+	return err
+}
+
+// notes say of which trials the verdict is not this version's.
+func (a *app) notes(trials []report.Trial) {
+	why := map[report.Judged]string{
+		report.JudgedThen:  "keeps the verdict of then: it cannot be judged again",
+		report.JudgedAlone: "is judged by its history alone: its scenario is not known",
+	}
+	for _, t := range trials {
+		if text, ok := why[t.Judged]; ok {
+			_, _ = fmt.Fprintf(a.err, "killpoint: %s %s\n", t.Name, text)
+		}
+	}
 }
 
 // finish writes and prints a run, and returns the verdict as an error: no pass

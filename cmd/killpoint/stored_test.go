@@ -175,23 +175,29 @@ func TestReportJudgesAgain(t *testing.T) {
 		assert.FileExists(t, filepath.Join(dir, name))
 	}
 
-	// Without its scenario a trial keeps its verdict while there is one.
-	spec := filepath.Join(dir, all[0].Slug(), "scenario.json")
-	require.NoError(t, os.Remove(spec))
+	// Without its scenario a trial keeps its verdict while there is one, and then is
+	// judged by what every trial is held to.
+	require.NoError(t, os.Remove(filepath.Join(dir, all[0].Slug(), "scenario.json")))
 	r = call(t, nil, "report", dir)
 	assert.Zero(t, r.code, r.err)
-	assert.Contains(t, r.err, "keeps the verdict of the run's earlier report")
+	assert.Contains(t, r.err, all[0].Name+" keeps the verdict of then")
 	require.NoError(t, os.Remove(filepath.Join(dir, "result.json")))
 	r = call(t, nil, "report", dir)
-	assert.Equal(t, exitInconclusive, r.code)
-	assert.Contains(t, r.err, "is not judged: nothing says which scenario it was")
-	assert.Contains(t, r.err, "1 trial not carried out: "+all[0].Name, "its name is lost with it")
+	assert.Zero(t, r.code, r.err)
+	assert.Contains(t, r.err, all[0].Name+" is judged by its history alone")
 
-	// A history that breaks off is inconclusive, with its line.
+	// A history that breaks off is refused with its line, or taken as far as it
+	// goes.
 	path := report.HistoryPath(filepath.Join(dir, all[1].Slug()))
 	text := read(t, path)
 	require.NoError(t, os.WriteFile(path, text[:len(text)-20], 0o600))
 	r = call(t, nil, "report", dir)
-	assert.Equal(t, exitInconclusive, r.code)
+	assert.Equal(t, exitData, r.code)
 	assert.Contains(t, r.err, "line ")
+	assert.Contains(t, r.err, "--salvage")
+	r = call(t, nil, "report", "--salvage", dir)
+	assert.Zero(t, r.code, r.err)
+	assert.Contains(t, r.err, all[1].Name+" keeps the verdict of then")
+	require.NoError(t, os.Remove(filepath.Join(dir, "result.json")))
+	assert.Equal(t, exitInconclusive, call(t, nil, "report", "--salvage", dir).code)
 }

@@ -251,6 +251,6 @@ func (a *app) show(run report.Run, asJSON, verbose bool) error {
 		_, _ = fmt.Fprintln(a.out)
 	}
 	a.table(run)
-	_, err := fmt.Fprintf(a.out, "%s; report in %s\n", a.tally(run.Trials), filepath.Join(run.Dir, "summary.md"))
+	_, err := fmt.Fprintf(a.out, "%s; report in %s\n", a.tally(run.Trials), filepath.Join(run.Dir, "report.html"))
 	return err
 }
