@@ -36,7 +36,7 @@ with_binary = images=$$($(make_images) -binary) && eval "$$images" &&
 with_out = mkdir -p '$(OUT)$(1)' && out=$$(CDPATH= cd '$(OUT)$(1)' && pwd) && KILLPOINT_SEED='$(SEED)' KILLPOINT_DELAYS='$(DELAYS)' KILLPOINT_REPEATS='$(REPEATS)' KILLPOINT_KNOWN_BUGS='$(KNOWN_BUGS)' KILLPOINT_PLATFORM='$(PLATFORM)' KILLPOINT_OUT="$$out"
 unit_packages = $$(go list ./... | grep -v '/tests$$')
 
-.PHONY: help setup images itest itest-dind scorecard known-bugs platform unit test bench fuzz lint clean
+.PHONY: help setup browser images itest itest-dind scorecard known-bugs platform unit test bench fuzz lint clean
 
 help: ## list the targets (this is the default)
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -67,7 +67,10 @@ known-bugs: setup ## reproduce every known bug of the engine, by name, and print
 platform: setup ## end, replace and restart the parties as platforms do, in every way we know (CELLS=2 for its times)
 	@$(with_images) $(call with_out,-platform) KILLPOINT_PLATFORM=all go test -count=1 -timeout 60m -parallel '$(CELLS)' -v -run '^TestHandoff$$' ./tests
 
-unit: setup ## run all other tests, with the race detector
+browser: ## install a browser for the tests of the report's page, where none is
+	@scripts/browser-up.sh
+
+unit: setup browser ## run all other tests, with the race detector
 	@$(with_binary) go test -race -timeout 10m $(unit_packages)
 
 test: unit itest scorecard ## run everything

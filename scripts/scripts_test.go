@@ -217,6 +217,38 @@ func TestNPMUp(t *testing.T) {
 	}
 }
 
+// Without a browser the tests of the page are skipped, but never where CI is
+// promised them.
+func TestBrowserUp(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change  func(*machine)
+		install bool
+		says    string
+		fails   bool
+	}{
+		"missing": {install: true},
+		"present": {change: func(m *machine) { m.stub("chromium", "") }},
+		"named": {change: func(m *machine) {
+			m.stub("my-browser", "")
+			m.env = append(m.env, "KILLPOINT_BROWSER=my-browser")
+		}},
+		"not root":       {change: func(m *machine) { m.stub("id", "echo 1000") }, says: "are skipped"},
+		"no apt-get":     {change: func(m *machine) { m.without("apt-get") }, says: "are skipped"},
+		"not root in CI": {change: func(m *machine) { m.stub("id", "echo 1000"); m.env = append(m.env, "CI=1") }, says: "needs root", fails: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMachine(t)
+			if tt.change != nil {
+				tt.change(m)
+			}
+			out, ok := m.run("browser-up.sh")
+			assert.Equal(t, tt.fails, !ok, out)
+			assert.Contains(t, out, tt.says)
+			assert.Equal(t, tt.install, strings.Contains(m.read("apt"), "install -y --no-install-recommends chromium"))
+		})
+	}
+}
+
 func cacheEngine(m *machine) {
 	m.t.Helper()
 	dir := m.path(".cache/killpoint/engine/2.3.5")

@@ -154,7 +154,8 @@
         ctx.strokeStyle = this.c_rule; ctx.beginPath(); ctx.moveTo(x, top - 18); ctx.lineTo(x, this.height); ctx.stroke();
         ctx.fillStyle = this.c_muted;
         const digits = step >= 1e6 ? 0 : step >= 1e5 ? 1 : step >= 1e4 ? 2 : 3;
-        if (x < this.right - 20) ctx.fillText(step < 1e3 ? (o / 1e3).toFixed(step < 10 ? 3 : step < 100 ? 2 : 1) + " ms" : (o / 1e6).toFixed(digits) + " s", x, 12);
+        const text = step < 1e3 ? (o / 1e3).toFixed(step < 10 ? 3 : step < 100 ? 2 : 1) + " ms" : (o / 1e6).toFixed(digits) + " s";
+        if (x < this.right - 20) ctx.fillText(text.replace("-", "−"), x, 12);
       }
     }
     names() {
