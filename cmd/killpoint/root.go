@@ -83,6 +83,7 @@ name in capitals; else a line in killpoint.yaml. --show-settings says which.
 		newSweepCommand(a),
 		newReportCommand(a),
 		newMergeCommand(a),
+		newDoctorCommand(a),
 		newVersionCommand(a),
 	)
 	root.CompletionOptions.HiddenDefaultCmd = false
