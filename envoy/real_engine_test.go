@@ -29,6 +29,7 @@ import (
 
 	"github.com/killpoint/killpoint/envoy/wire"
 	"github.com/killpoint/killpoint/history"
+	"github.com/killpoint/killpoint/internal/tap"
 )
 
 // TestRealEngine holds the package against a real engine, started natively on
@@ -332,16 +333,27 @@ type realEngine struct {
 	cmd              *exec.Cmd
 	exited           chan struct{}
 	version          string
+	tap              *tap.Tap // between it and a runtime, or nil
+	runtime          string   // the address of a runtime behind a tap
 }
 
-func startEngine(t *testing.T, bin string) *realEngine {
+func startEngine(t *testing.T, bin string) *realEngine { return startEngineBehind(t, bin, nil) }
+
+// startEngineBehind has a tap on all of the engine's wires, where out takes its
+// events.
+func startEngineBehind(t *testing.T, bin string, out io.Writer) *realEngine {
 	t.Helper()
 	e := &realEngine{bin: bin, dir: t.TempDir(), guard: freePort(t), peer: freePort(t), met: freePort(t)}
+	public := e.url("")
+	if out != nil {
+		e.tapAllWires(t, out)
+		public = "http://" + e.tap.Addresses().Envoy
+	}
 	e.config = filepath.Join(e.dir, "config.json")
 	cfg := map[string]any{
 		"topology": map[string]any{"datacenter_label": 1, "datacenters": map[string]any{"default": map[string]any{
 			"datacenter_label": 1, "is_leader": true,
-			"public_url": e.url(""), "peer_url": fmt.Sprintf("http://127.0.0.1:%d", e.peer),
+			"public_url": public, "peer_url": fmt.Sprintf("http://127.0.0.1:%d", e.peer),
 		}}},
 		// Load shedding off: this machine may be busy.
 		"runtime": map[string]any{"worker_load_shedding_curve": [][]int{{100000, 1000}, {100001, 50}}},
@@ -499,7 +511,11 @@ func (e *realEngine) newCellOf(t *testing.T, name string, cfg Config) *realCell 
 	require.NoError(t, err)
 	srv := httptest.NewUnstartedServer(c.rt.Handler())
 	require.NoError(t, srv.Listener.Close())
-	srv.Listener, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", freePort(t)))
+	at, url := fmt.Sprintf("127.0.0.1:%d", freePort(t)), ""
+	if e.tap != nil {
+		at, url = e.runtime, "http://"+e.tap.Addresses().Serverless
+	}
+	srv.Listener, err = net.Listen("tcp", at)
 	require.NoError(t, err)
 	srv.Start()
 	t.Cleanup(func() {
@@ -509,7 +525,10 @@ func (e *realEngine) newCellOf(t *testing.T, name string, cfg Config) *realCell 
 			t.Logf("history of the runtime %s:\n%s", name, c.rec)
 		}
 	})
-	e.configurePool(t, name, srv.URL)
+	if url == "" {
+		url = srv.URL
+	}
+	e.configurePool(t, name, url)
 	c.actor = e.createActor(t, name, name)
 	return c
 }
@@ -546,7 +565,15 @@ func (e *realEngine) configurePool(t *testing.T, pool, url string) {
 }
 
 func (c *realCell) url(kind, path string) string {
-	return c.e.url("/gateway/" + c.actor + "/" + kind + "/" + path)
+	return c.e.gateway("/gateway/" + c.actor + "/" + kind + "/" + path)
+}
+
+// gateway is where clients ask.
+func (e *realEngine) gateway(path string) string {
+	if e.tap == nil {
+		return e.url(path)
+	}
+	return "http://" + e.tap.Addresses().Gateway + path
 }
 
 func (c *realCell) do(t *testing.T, method, path string, body io.Reader) *http.Response {
@@ -585,7 +612,7 @@ func (c *realCell) who(t *testing.T) (w whoAnswer) {
 func (c *realCell) eventually(t *testing.T, actor string, bound time.Duration) (w whoAnswer) {
 	client := &http.Client{Timeout: 35 * time.Second}
 	poll(t, bound, 50*time.Millisecond, func() (bool, string) {
-		res, err := client.Get(c.e.url("/gateway/" + actor + "/request/who"))
+		res, err := client.Get(c.e.gateway("/gateway/" + actor + "/request/who"))
 		if err != nil {
 			return false, err.Error()
 		}

@@ -74,12 +74,6 @@ func gatewayPath(path string) (name, rest string, ok bool) {
 	if decoded, err := url.PathUnescape(name); err == nil {
 		name = decoded
 	}
-	for _, kind := range []string{"request", "websocket"} {
-		if after, is := strings.CutPrefix(rest, kind); is && (after == "" || after[0] == '/') {
-			rest = strings.TrimPrefix(after, "/")
-			break
-		}
-	}
 	return name, "/" + rest, true
 }
 

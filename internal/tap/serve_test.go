@@ -383,7 +383,7 @@ func TestGateway(t *testing.T) {
 	body, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
 	assert.Equal(t, "/gateway/a1/request/action/tick?x=1", string(body))
-	r.frame("client-end/POST /action/tick delivered")
+	r.frame("client-end/POST /request/action/tick delivered")
 	r.call(http.MethodGet, addr, "/gateway/counter/health?rvt-method=get&rvt-key=room-1", nil)
 	r.frame("client-request/GET /health delivered")
 
@@ -404,13 +404,13 @@ func TestGateway(t *testing.T) {
 		seen[key{f.Type, f.Detail, f.Actor, f.Key, f.Direction}] = true
 	}
 	for _, want := range []key{
-		{"client-request", "POST /action/tick", "a1", "", "to-engine"},
+		{"client-request", "POST /request/action/tick", "a1", "", "to-engine"},
 		{"client-answer", "200", "a1", "", "to-client"},
-		{"client-chunk", "POST /action/tick", "a1", "", "to-client"},
+		{"client-chunk", "POST /request/action/tick", "a1", "", "to-client"},
 		{"client-request", "GET /health", "", "room-1", "to-engine"},
-		{"client-websocket-open", "GET /connect", "a1", "", "to-engine"},
+		{"client-websocket-open", "GET /websocket/connect", "a1", "", "to-engine"},
 		{"client-websocket-answer", "101", "a1", "", "to-client"},
-		{"client-websocket-message", "GET /connect", "a1", "", "to-engine"},
+		{"client-websocket-message", "GET /websocket/connect", "a1", "", "to-engine"},
 	} {
 		assert.True(t, seen[want], "%+v", want)
 	}

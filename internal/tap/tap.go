@@ -53,6 +53,8 @@ type Tap struct {
 	control   *http.Server
 	addresses history.TapListening
 	failed    chan error
+	closing   sync.Once
+	closed    error
 	timers    sync.WaitGroup // strikes' later signals, watches of targets
 
 	mu          sync.Mutex
@@ -170,8 +172,13 @@ func (t *Tap) Addresses() history.TapListening { return t.addresses }
 const controlPatience = time.Second
 
 // Close ends all connections, waits for everything to end, and has all events
-// written.
+// written. It may be called again.
 func (t *Tap) Close() error {
+	t.closing.Do(func() { t.closed = t.close() })
+	return t.closed
+}
+
+func (t *Tap) close() error {
 	t.cancel()
 	var errs []error
 	for _, ln := range t.listeners {
