@@ -7,6 +7,7 @@
 #: DELAYS  when TestIdleRestart asks, from the first good /health on: 0,250ms,3s
 #: REPEATS how many actors it asks at each of them (1)
 #: TRIALS  how often known-bugs carries each of them out (5)
+#: STRIKES how often precision strikes by each way (200)
 #: CELLS   how many cells run side by side (5): their trials mostly wait
 
 comma   := ,
@@ -21,6 +22,7 @@ KNOWN_BUGS ?=
 PLATFORM ?=
 CELLS   ?= 5
 TRIALS  ?= 5
+STRIKES ?= 200
 FUZZ    ?= 40000x
 BENCH   ?= .
 
@@ -36,7 +38,7 @@ with_binary = images=$$($(make_images) -binary) && eval "$$images" &&
 with_out = mkdir -p '$(OUT)$(1)' && out=$$(CDPATH= cd '$(OUT)$(1)' && pwd) && KILLPOINT_SEED='$(SEED)' KILLPOINT_DELAYS='$(DELAYS)' KILLPOINT_REPEATS='$(REPEATS)' KILLPOINT_KNOWN_BUGS='$(KNOWN_BUGS)' KILLPOINT_PLATFORM='$(PLATFORM)' KILLPOINT_OUT="$$out"
 unit_packages = $$(go list ./... | grep -v '/tests$$')
 
-.PHONY: help setup browser images itest itest-dind scorecard known-bugs platform unit test bench fuzz lint clean
+.PHONY: help setup browser images itest itest-dind scorecard known-bugs platform precision unit test bench fuzz lint clean
 
 help: ## list the targets (this is the default)
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -63,6 +65,9 @@ scorecard: setup ## plant each bug in the fixture and show which invariant catch
 
 known-bugs: setup ## reproduce every known bug of the engine, by name, and print their rates
 	@$(with_images) $(call with_out,-known-bugs) KILLPOINT_KNOWN_BUGS=all go test -count='$(TRIALS)' -timeout 100m -parallel '$(CELLS)' -v -run '^TestKnownBugs$$' ./tests
+
+precision: setup ## measure how long after its moment a strike is made, by each way
+	@$(with_images) $(call with_out,-precision) KILLPOINT_STRIKES='$(STRIKES)' go test -count=1 -timeout 60m -v -run '^TestPrecision$$' ./tests
 
 platform: setup ## end, replace and restart the parties as platforms do, in every way we know (CELLS=2 for its times)
 	@$(with_images) $(call with_out,-platform) KILLPOINT_PLATFORM=all go test -count=1 -timeout 60m -parallel '$(CELLS)' -v -run '^TestHandoff$$' ./tests

@@ -45,6 +45,7 @@ type Cell struct {
 	enginePorts, runtimePorts, frontPorts map[int]*port
 	protocol                              int
 	runtimeLives                          atomic.Int64
+	tap                                   *Tap
 
 	mu      sync.Mutex
 	all     []*Container
@@ -116,6 +117,12 @@ func (c *Cell) build(ctx context.Context) error {
 	)
 	if err != nil {
 		return err
+	}
+	// First, so that whoever starts can be announced to its executioner.
+	if c.cfg.Tap != nil {
+		if err := c.buildTap(ctx, rig); err != nil {
+			return err
+		}
 	}
 	err = inParallel(ctx,
 		func(ctx context.Context) error { return c.buildEngine(ctx, rig) },
@@ -268,9 +275,12 @@ func (c *Cell) introduce(ctx context.Context) error {
 
 // configurePool tells the engine where the runtime is and how to use it.
 func (c *Cell) configurePool(ctx context.Context) error {
-	p := c.cfg.Pool
+	p, host, port := c.cfg.Pool, runtimeAlias, c.cfg.Runtime.Port
+	if c.tap != nil {
+		host, port = tapAlias, tapServerless
+	}
 	return c.putRunnerConfig(ctx, rivet.RunnerConfig{
-		URL:             fmt.Sprintf("http://%s:%d%s", runtimeAlias, c.cfg.Runtime.Port, runtimeBase),
+		URL:             fmt.Sprintf("http://%s:%d%s", host, port, runtimeBase),
 		RequestLifespan: p.RequestLifespan,
 		DrainGrace:      p.DrainGrace,
 		MetadataPoll:    p.MetadataPoll,
@@ -403,6 +413,15 @@ func (c *Cell) url(p *port) string {
 // stays the same over restarts.
 func (c *Cell) Gateway() string { return c.url(c.enginePorts[enginePort]) }
 
+// Front is the address that clients use: the gateway's, or that of the tap before
+// it where there is one.
+func (c *Cell) Front() string {
+	if c.tap == nil || c.tap.ports[tapGateway] == nil {
+		return c.Gateway()
+	}
+	return c.url(c.tap.ports[tapGateway])
+}
+
 // Control is the runtime's control address on the host, or "" where it has no
 // control port.
 func (c *Cell) Control() string {
@@ -447,6 +466,7 @@ func (c *Cell) Settings() history.Settings {
 		"engine_guarded":           guarded(c.cfg.EngineConfig, c.engine.Version),
 		"engine_extra":             c.cfg.EngineConfig.Extra,
 		"front":                    c.cfg.Front,
+		"tap":                      c.cfg.Tap != nil,
 		"runtime_image":            r.Image,
 		"runtime_env":              r.Env,
 		"runtime_init":             r.Init,

@@ -33,6 +33,9 @@ func (c *Cell) Close(ctx context.Context) error {
 	if c.api != nil {
 		c.api.Close()
 	}
+	if c.tap != nil && c.tap.client != nil {
+		c.tap.client.Close()
+	}
 	c.client.CloseIdleConnections()
 	if err != nil {
 		return c.session.explain("remove cell "+c.cfg.Name, err)
@@ -47,6 +50,9 @@ func (c *Cell) Close(ctx context.Context) error {
 	errs := []error{releaseAll(c.enginePorts), releaseAll(c.runtimePorts), releaseAll(c.frontPorts)}
 	for _, one := range c.added {
 		errs = append(errs, releaseAll(one.ports))
+	}
+	if c.tap != nil {
+		errs = append(errs, releaseAll(c.tap.ports))
 	}
 	return errors.Join(errs...)
 }

@@ -27,6 +27,8 @@ type CellConfig struct {
 	// one runtime takes over from another: [FrontNone] by default.
 	Front Front
 	Pool  PoolConfig
+	// Tap puts a tap between engine and runtime; nil: none.
+	Tap *TapConfig
 	// Recorder gets everything that happens to the cell. Required.
 	Recorder history.Recorder
 }
@@ -179,8 +181,12 @@ func guarded(c EngineConfig, version string) bool {
 }
 
 // engineJSON renders the configuration of an engine of that version, "" where
-// it is unknown.
-func engineJSON(c EngineConfig, version string) ([]byte, error) {
+// it is unknown. Where it is tapped, the runtime is told the tap's address.
+func engineJSON(c EngineConfig, version string, tapped bool) ([]byte, error) {
+	front, may := engineAlias, []string{runtimeAlias}
+	if tapped {
+		front, may = tapAlias, append(may, tapAlias)
+	}
 	root := map[string]any{
 		"topology": map[string]any{
 			"datacenter_label": 1,
@@ -188,7 +194,7 @@ func engineJSON(c EngineConfig, version string) ([]byte, error) {
 				"datacenter_label": 1,
 				"is_leader":        true,
 				// The engine hands this to the runtime as its own address.
-				"public_url": fmt.Sprintf("http://%s:%d", engineAlias, enginePort),
+				"public_url": fmt.Sprintf("http://%s:%d", front, enginePort),
 				"peer_url":   fmt.Sprintf("http://%s:%d", engineAlias, peerPort),
 			}},
 		},
@@ -204,8 +210,9 @@ func engineJSON(c EngineConfig, version string) ([]byte, error) {
 	}
 	if guarded(c, version) {
 		// It would refuse to call the runtime, whose address is a private one. The
-		// runtime's name is all that it may call besides.
-		root["outbound"] = map[string]any{"allow_hosts": []string{runtimeAlias}}
+		// names of the runtime and of the tap before it are all that it may call
+		// besides.
+		root["outbound"] = map[string]any{"allow_hosts": may}
 	}
 	if c.GatewayV3 {
 		root["features"] = map[string]any{"guard_gateway_v3": map[string]any{"mode": "on", "percentage": 100}}

@@ -11,7 +11,7 @@ import (
 
 func rendered(t *testing.T, c EngineConfig, version string) map[string]any {
 	t.Helper()
-	b, err := engineJSON(c, version)
+	b, err := engineJSON(c, version, false)
 	require.NoError(t, err)
 	var out map[string]any
 	require.NoError(t, json.Unmarshal(b, &out))
@@ -46,7 +46,7 @@ func TestEngineJSONMergesExtraBySection(t *testing.T) {
 	assert.Nil(t, got["metrics"])
 	assert.Len(t, extra["runtime"], 1, "the caller's map is not changed")
 
-	_, err := engineJSON(EngineConfig{Extra: map[string]any{"x": func() {}}}, "")
+	_, err := engineJSON(EngineConfig{Extra: map[string]any{"x": func() {}}}, "", false)
 	require.Error(t, err)
 }
 

@@ -62,6 +62,7 @@ type Container struct {
 	// count numbers the incarnations. Containers that do the same work beside each
 	// other share it.
 	count *atomic.Int64
+	tap   *Tap // that strikes it, nil where there is none
 
 	starting sync.Mutex // held by Start
 
@@ -121,7 +122,9 @@ func (c *Container) Start(ctx context.Context) error {
 	c.mu.Lock()
 	c.lives = append(c.lives, l)
 	c.mu.Unlock()
-	err = l.start(ctx)
+	if err = l.start(ctx); err == nil && c.tap != nil {
+		err = c.tap.announced(ctx, l)
+	}
 	return c.session.explain("start "+c.name, err)
 }
 
@@ -137,20 +140,7 @@ func (c *Container) Stop(ctx context.Context, grace time.Duration) (history.Exit
 		if err := l.send(ctx, sig, WayDocker); err != nil {
 			return err
 		}
-		timer := time.NewTimer(grace)
-		defer timer.Stop()
-		select {
-		case <-l.exited:
-			return nil
-		case <-ctx.Done():
-			return fmt.Errorf("wait %v for the exit after %s: %w", grace, sig, context.Cause(ctx))
-		case <-timer.C:
-		}
-		err := l.sendAs(ctx, "SIGKILL", WayDocker, true)
-		if errors.Is(err, ErrNotRunning) {
-			return nil // it left in the very moment
-		}
-		return err
+		return l.killAfter(ctx, grace, sig)
 	})
 }
 
@@ -173,17 +163,21 @@ func (c *Container) end(ctx context.Context, f fault, strike func(*life) error) 
 		f.record(history.FaultFailed, err.Error())
 		return history.Exit{}, c.session.explain(what, err)
 	}
-	// SIGKILL needs no help from the process: a long wait now means that the
-	// daemon or the kernel is stuck.
-	ctx, cancel := context.WithTimeoutCause(ctx, callTimeout, fmt.Errorf("no exit within %v after the signal", callTimeout))
-	defer cancel()
-	exit, err := l.wait(ctx)
+	exit, err := c.ended(ctx, l)
 	if err != nil {
 		f.record(history.FaultFailed, err.Error())
 		return exit, c.session.explain(what, err)
 	}
 	f.landed(l.diedAt())
 	return exit, nil
+}
+
+// ended waits for the exit of a life that was killed. SIGKILL needs no help from
+// the process: a long wait means that the daemon or the kernel is stuck.
+func (c *Container) ended(ctx context.Context, l *life) (history.Exit, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, callTimeout, fmt.Errorf("no exit within %v after the signal", callTimeout))
+	defer cancel()
+	return l.wait(ctx)
 }
 
 func (c *Container) living() (*life, error) {

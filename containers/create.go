@@ -150,7 +150,7 @@ func inSandbox(sandbox *Container, more func(*container.HostConfig)) testcontain
 }
 
 func (c *Cell) createEngine(ctx context.Context, sandbox *Container) (*Container, error) {
-	config, err := engineJSON(c.cfg.EngineConfig, c.engine.Version)
+	config, err := engineJSON(c.cfg.EngineConfig, c.engine.Version, c.cfg.Tap != nil)
 	if err != nil {
 		return nil, err
 	}
@@ -166,12 +166,12 @@ func (c *Cell) createEngine(ctx context.Context, sandbox *Container) (*Container
 	if err != nil {
 		return nil, err
 	}
-	ctr.keep = engineTrouble
+	ctr.keep, ctr.tap = engineTrouble, c.tap
 	return ctr, nil
 }
 
 func (c *Cell) createRuntimeAs(ctx context.Context, what string, r RuntimeConfig, stopSignal string, sandbox *Container) (*Container, error) {
-	return c.create(ctx, "runtime", what, r.Image, stopSignal,
+	ctr, err := c.create(ctx, "runtime", what, r.Image, stopSignal,
 		testcontainers.WithCmd(r.Cmd...),
 		testcontainers.WithEnv(r.Env),
 		testcontainers.WithConfigModifier(func(cfg *container.Config) { cfg.StopSignal = stopSignal }),
@@ -180,6 +180,11 @@ func (c *Cell) createRuntimeAs(ctx context.Context, what string, r RuntimeConfig
 			h.Memory = r.Memory
 		}),
 	)
+	if err != nil {
+		return nil, err
+	}
+	ctr.tap = c.tap
+	return ctr, nil
 }
 
 // stopSignalOf also proves that the runtime's image is there. It is looked for

@@ -275,6 +275,9 @@ func (l *life) finish(source string, r exitReport) {
 	l.stream.Close()
 	<-l.drained
 	oom := r.err == nil && l.oom()
+	if l.c.tap != nil {
+		l.c.tap.attribute(l)
+	}
 	l.cancel()
 	if p := l.held(); p != nil {
 		_ = p.Close() // nothing was written to it; letGo may have been first
@@ -370,4 +373,23 @@ func (l *life) note(sig, by string, graceEnded bool) (undo func()) {
 		defer l.mu.Unlock()
 		l.signal, l.by, l.signalT, l.graceEnded = oldSignal, oldBy, oldT, oldEnded
 	}
+}
+
+// killAfter waits for the exit and, when d has passed without one, sends SIGKILL
+// by the Docker API; asked is the signal before it.
+func (l *life) killAfter(ctx context.Context, d time.Duration, asked string) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-l.exited:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait %v for the exit after %s: %w", d, asked, context.Cause(ctx))
+	case <-timer.C:
+	}
+	err := l.sendAs(ctx, "SIGKILL", WayDocker, true)
+	if errors.Is(err, ErrNotRunning) {
+		return nil // it left in the very moment
+	}
+	return err
 }

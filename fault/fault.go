@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/killpoint/killpoint/history"
+	"github.com/killpoint/killpoint/internal/clock"
 )
 
 // Target is a container that a fault can strike. *containers.Container is one.
@@ -21,6 +22,9 @@ type Target interface {
 	// Terminate sends the container's stop signal and does not wait for what
 	// it does.
 	Terminate(ctx context.Context) error
+	// Pause freezes it, Unpause thaws it.
+	Pause(ctx context.Context) error
+	Unpause(ctx context.Context) error
 	// Exited is closed when the current incarnation has left.
 	Exited() <-chan struct{}
 }
@@ -29,7 +33,7 @@ type Target interface {
 type Fault interface {
 	// Strike delivers the fault to a running target.
 	// Postcondition without an error: its effect was confirmed, and the exit
-	// record is the struck incarnation's.
+	// record is the struck incarnation's, empty where it did not die of it.
 	Strike(ctx context.Context, t Target) (history.Exit, error)
 	// String is how plans and tables call it.
 	String() string
@@ -102,3 +106,64 @@ func (k killInDrain) Strike(ctx context.Context, t Target) (history.Exit, error)
 func (k killInDrain) String() string {
 	return fmt.Sprintf("SIGTERM, SIGKILL %v into the drain", k.after)
 }
+
+// Pause freezes the target and thaws it after d. Nothing dies of it: the exit
+// record is empty.
+func Pause(d time.Duration) Fault { return pause{d} }
+
+type pause struct{ d time.Duration }
+
+func (p pause) Strike(ctx context.Context, t Target) (_ history.Exit, err error) {
+	ctx, cancel := bounded(ctx, p.d+landBound)
+	defer cancel()
+	if err := t.Pause(ctx); err != nil {
+		return history.Exit{}, err
+	}
+	// Also where the caller has had enough: a frozen container keeps its cell from
+	// being removed.
+	defer func() { err = errors.Join(err, t.Unpause(context.WithoutCancel(ctx))) }()
+	return history.Exit{}, clock.Until(ctx, clock.Now().Add(p.d))
+}
+
+func (p pause) String() string { return fmt.Sprintf("frozen for %v", p.d) }
+
+// Signals is a fault as the executioner delivers it while a moment is held.
+type Signals struct {
+	First string // as in "SIGKILL"
+	// Grace is how long after it SIGKILL follows, if the target still lives.
+	Grace time.Duration
+	// Early says that a target which leaves before its grace has ended was not
+	// struck as planned.
+	Early bool
+	// Resume is how long after it SIGCONT follows.
+	Resume time.Duration
+}
+
+// Precise is a fault that the executioner can deliver.
+type Precise interface {
+	Fault
+	Signals() Signals
+}
+
+// ByDocker is the fault by the Docker API, as platforms deliver it, also where an
+// executioner could. At a frame's moment that is held meanwhile.
+func ByDocker(f Fault) Fault { return byDocker{f} }
+
+// byDocker is not Precise, for it embeds no more than the interface.
+type byDocker struct{ Fault }
+
+func (b byDocker) String() string { return b.Fault.String() + ", by the Docker API" }
+
+// Signals implements [Precise].
+func (kill) Signals() Signals { return Signals{First: "SIGKILL"} }
+
+// Signals implements [Precise].
+func (s stop) Signals() Signals { return Signals{First: "SIGTERM", Grace: s.grace} }
+
+// Signals implements [Precise].
+func (k killInDrain) Signals() Signals {
+	return Signals{First: "SIGTERM", Grace: k.after, Early: true}
+}
+
+// Signals implements [Precise].
+func (p pause) Signals() Signals { return Signals{First: "SIGSTOP", Resume: p.d} }

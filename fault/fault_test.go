@@ -41,6 +41,16 @@ func (t *target) Terminate(context.Context) error {
 	return t.err
 }
 
+func (t *target) Pause(context.Context) error {
+	t.how += "pause"
+	return t.err
+}
+
+func (t *target) Unpause(ctx context.Context) error {
+	t.how += " unpause"
+	return ctx.Err()
+}
+
 func (t *target) Exited() <-chan struct{} { return t.gone }
 
 func (t *target) struck(ctx context.Context, code int) (history.Exit, error) {
@@ -88,4 +98,48 @@ func TestKillInDrain(t *testing.T) {
 	deaf := &target{gone: make(chan struct{}), err: errors.New("no such process")}
 	_, err = fault.KillInDrain(time.Millisecond).Strike(t.Context(), deaf)
 	require.ErrorIs(t, err, deaf.err)
+}
+
+func TestPause(t *testing.T) {
+	f, got := fault.Pause(time.Millisecond), &target{}
+	exit, err := f.Strike(t.Context(), got)
+	require.NoError(t, err)
+	assert.Equal(t, "pause unpause", got.how)
+	assert.Equal(t, history.Exit{}, exit)
+	assert.Equal(t, "frozen for 1ms", f.String())
+
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	got = &target{}
+	_, err = fault.Pause(time.Hour).Strike(ended, got)
+	require.ErrorIs(t, err, context.Canceled)
+	assert.Equal(t, "pause unpause", got.how, "it is thawed all the same")
+
+	deaf := &target{err: errors.New("no such process")}
+	_, err = fault.Pause(time.Hour).Strike(t.Context(), deaf)
+	require.ErrorIs(t, err, deaf.err)
+	assert.Equal(t, "pause", deaf.how, "what was not frozen is not thawed")
+}
+
+func TestSignals(t *testing.T) {
+	for f, want := range map[fault.Fault]fault.Signals{
+		fault.Kill():                   {First: "SIGKILL"},
+		fault.Stop(5 * time.Second):    {First: "SIGTERM", Grace: 5 * time.Second},
+		fault.KillInDrain(time.Second): {First: "SIGTERM", Grace: time.Second, Early: true},
+		fault.Pause(time.Second):       {First: "SIGSTOP", Resume: time.Second},
+	} {
+		p, ok := f.(fault.Precise)
+		require.True(t, ok, f)
+		assert.Equal(t, want, p.Signals(), f)
+	}
+}
+
+func TestByDockerIsNotPrecise(t *testing.T) {
+	f, got := fault.ByDocker(fault.Kill()), &target{}
+	_, precise := f.(fault.Precise)
+	assert.False(t, precise, "the executioner would be taken otherwise")
+	_, err := f.Strike(t.Context(), got)
+	require.NoError(t, err)
+	assert.Equal(t, "kill", got.how)
+	assert.Equal(t, "SIGKILL, by the Docker API", f.String())
 }

@@ -226,6 +226,32 @@ type Breakpoint struct {
 	What       string `json:"what"` // "armed", "reached", "released", "expired", "abandoned"
 }
 
+// Moment is an instant that a strike waits for. Its instants are 0 where they did
+// not come.
+type Moment struct {
+	Moment string `json:"moment"` // its text form
+	What   string `json:"what"`   // "armed", "reached", "struck", "missed"
+	// Target is whom the strike is for: "engine", "runtime", "both".
+	Target string `json:"target"`
+	Way    string `json:"way,omitempty"` // of the strike, as in Fault
+	// Matched counts the frames of the moment's kind that came, Frame is the
+	// number of the one that was held.
+	Matched int    `json:"matched,omitempty"`
+	Frame   uint64 `json:"frame,omitempty"`
+	Held    string `json:"held,omitempty"` // what became of it: "deliver", "drop"
+	// ReachedT is the moment itself, SignalT and SignaledT are before and after the
+	// signal call, DiedT is when the death was seen.
+	ReachedT  clock.Mono `json:"reached_t,omitempty"`
+	SignalT   clock.Mono `json:"signal_t,omitempty"`
+	SignaledT clock.Mono `json:"signaled_t,omitempty"`
+	DiedT     clock.Mono `json:"died_t,omitempty"`
+	// Severed counts the connections that were ended with the death, Lost the
+	// frames on them that were not delivered.
+	Severed int    `json:"severed,omitempty"`
+	Lost    int    `json:"lost,omitempty"`
+	Detail  string `json:"detail,omitempty"`
+}
+
 // Frame is a message on the wire, as the tap saw it. Each frame has one event
 // for each What.
 type Frame struct {

@@ -80,6 +80,7 @@ const (
 	KindTapTarget  Kind = "tap.target"
 	KindTapRule    Kind = "tap.rule"
 	KindTapStrike  Kind = "tap.strike"
+	KindMoment     Kind = "moment"
 	KindLog        Kind = "log"
 	KindNoise      Kind = "noise"
 	KindEnd        Kind = "end"
@@ -108,6 +109,7 @@ var bodies = map[Kind]func() any{
 	KindTapTarget:  func() any { return new(TapTarget) },
 	KindTapRule:    func() any { return new(TapRule) },
 	KindTapStrike:  func() any { return new(TapStrike) },
+	KindMoment:     func() any { return new(Moment) },
 	KindLog:        func() any { return new(Log) },
 	KindNoise:      func() any { return new(Noise) },
 	KindEnd:        func() any { return new(End) },

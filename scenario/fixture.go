@@ -8,11 +8,16 @@ import "fmt"
 func (s Scenario) NeedsFixture() string {
 	for _, p := range s.Parts {
 		switch p.(type) {
-		case underLoad:
+		case underLoad, oneWrite:
 		case commitHeld, stopHeld, starting, interrupted, slowAnswer, runtimeKilled, connectionCut:
 			return fmt.Sprintf("%v: only the fixture has breakpoints to hold it", p)
 		default:
 			return fmt.Sprintf("%v: only the fixture's actors do that", p)
+		}
+	}
+	for _, k := range s.strikes() {
+		if _, _, ok := k.at.AtBreakpoint(); ok {
+			return fmt.Sprintf("%v: only the fixture has breakpoints", k.at)
 		}
 	}
 	switch {

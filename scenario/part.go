@@ -38,6 +38,9 @@ type Course struct {
 	// Recovered is called beside the sweep with the first good /health after the
 	// last fault; where there is no fault, with the time at which it is called.
 	Recovered func(ctx context.Context, healthy clock.Mono) error
+	// Over is closed when the part does nothing more by itself, so that nobody
+	// waits for a moment that can come no more. nil: it always may.
+	Over <-chan struct{}
 	// End is called once, after the sweep or where the trial failed. It has a
 	// bound of its own, and returns with nothing of the part left at work.
 	End func(ctx context.Context) error

@@ -13,6 +13,7 @@ import (
 	"github.com/killpoint/killpoint/containers"
 	"github.com/killpoint/killpoint/fault"
 	"github.com/killpoint/killpoint/history"
+	"github.com/killpoint/killpoint/moment"
 	"github.com/killpoint/killpoint/probe"
 	"github.com/killpoint/killpoint/report"
 	"github.com/killpoint/killpoint/workload"
@@ -33,6 +34,16 @@ type Scenario struct {
 	// is the parts' doing: the trial has no outage, and needs no sweep.
 	Fault fault.Fault
 	Then  []Later
+	// At is the moment of the fault, counted from before the parts begin. The zero
+	// value is when all of them have begun.
+	At moment.Moment
+	// On is whom it strikes, the engine by default.
+	On Target
+	// Drop has the frame that is held at the moment dropped rather than delivered.
+	Drop bool
+	// Tap puts a tap between engine and runtime. It is there anyway where a
+	// moment is a frame, or a fault strikes both.
+	Tap *containers.TapConfig
 	// Reconnect is the policy of the runtime's client: "rivet", "fast" or
 	// "fast:25ms", "none".
 	Reconnect string
@@ -73,9 +84,13 @@ type Scenario struct {
 
 // Later is a fault that follows another.
 type Later struct {
-	// After the first good /health that followed the fault before.
+	// After the first good /health that followed the fault before; where At is
+	// a moment, that alone counts, from before the return from that fault.
 	After time.Duration
+	At    moment.Moment
 	Fault fault.Fault
+	On    Target
+	Drop  bool
 }
 
 // Slug is the scenario's name as a folder's and a container's name may be.
@@ -92,8 +107,14 @@ func (s Scenario) Slug() string {
 // invariants are those of every restart, its parts' and the scenario's own.
 func (s Scenario) invariants() []check.Invariant {
 	var all []check.Invariant
-	if s.Fault != nil {
+	switch {
+	case s.endsEngine():
 		all = append(all, check.FaultLanded(), check.EngineStaysUp(), check.AnswersWithin(s.Sweep.Bound))
+	case s.Fault != nil:
+		all = append(all, check.AnswersAgain(s.Sweep.Bound))
+	}
+	if s.tapped() && s.Fault != nil {
+		all = append(all, check.MomentHeld())
 	}
 	all = append(all,
 		check.RightActor(),

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/killpoint/killpoint/containers"
-	"github.com/killpoint/killpoint/fault"
 	"github.com/killpoint/killpoint/history"
 	"github.com/killpoint/killpoint/internal/clock"
 	"github.com/killpoint/killpoint/internal/image"
@@ -53,6 +52,7 @@ type trial struct {
 	parts   []*part
 	made    made // by parts, to read back
 	healthy clock.Mono
+	armed   armed // the next strike
 }
 
 // part is a part of the scenario under way.
@@ -73,12 +73,14 @@ func (t *trial) steps() []step {
 	if text := t.warmText(); text != "" {
 		steps = append(steps, step{text, t.warm})
 	}
+	strikes := t.strikes()
+	if len(strikes) > 0 {
+		steps = append(steps, t.armStep(strikes[0])...)
+	}
 	for _, p := range t.parts {
 		steps = append(steps, step{"begin " + p.String(), func(ctx context.Context) error { return t.begin(ctx, p) }})
 	}
-	if t.Fault != nil {
-		steps = append(steps, t.faults()...)
-	}
+	steps = append(steps, t.faults(strikes)...)
 	steps = append(steps, step{t.sweepText(), t.sweep})
 	for _, p := range t.parts {
 		steps = append(steps, step{"end " + p.String(), p.end})
@@ -112,31 +114,61 @@ func (t *trial) sweepText() string {
 	return fmt.Sprintf("probe each actor once, with a client timeout of %v, then ask on until it answers or %v have passed", t.Sweep.Timeout, t.Sweep.Bound)
 }
 
-// faults are all faults on the engine.
-func (t *trial) faults() []step {
-	steps := t.round(t.Fault)
-	for _, later := range t.Then {
-		steps = append(steps, step{fmt.Sprintf("wait %v", later.After), func(ctx context.Context) error {
-			return t.waitAfterHealthy(ctx, later.After)
-		}})
-		steps = append(steps, t.round(later.Fault)...)
+// faults are all strikes, each with the return from it. One that has a moment is
+// armed before the return from the one before, in which its moment may lie.
+func (t *trial) faults(strikes []strike) []step {
+	var steps []step
+	for i, k := range strikes {
+		if i > 0 && k.at.IsNow() {
+			steps = append(steps, step{fmt.Sprintf("wait %v", k.after), func(ctx context.Context) error { return t.waitAfterHealthy(ctx, k.after) }})
+		}
+		steps = append(steps, step{k.String(), func(ctx context.Context) error { return t.strike(ctx, k) }})
+		next := i+1 < len(strikes) && !strikes[i+1].at.IsNow()
+		if next {
+			steps = append(steps, t.armStep(strikes[i+1])...)
+		}
+		if k.kills() {
+			steps = append(steps, step{"start " + k.who() + " again", func(ctx context.Context) error { return t.restart(ctx, k) }})
+		}
+		if !next {
+			steps = append(steps, step{"wait for " + k.firstAnswer(), func(ctx context.Context) error { return t.recovered(ctx, k) }})
+		}
 	}
 	return steps
 }
 
-// round is one fault and the engine's return from it.
-func (t *trial) round(f fault.Fault) []step {
-	return []step{
-		{"strike the engine: " + f.String(), func(ctx context.Context) error {
-			// It has a bound of its own, which knows its grace.
-			if _, err := f.Strike(ctx, t.cell.Engine); err != nil {
-				return err
-			}
-			return t.down(ctx)
-		}},
-		{"start the engine again", t.restart},
-		{"wait for its first good /health", t.waitHealthy},
+// armStep is there where the strike has a moment to be armed for.
+func (t *trial) armStep(k strike) []step {
+	if k.at.IsNow() {
+		return nil
 	}
+	return []step{{"arm " + k.at.String(), func(ctx context.Context) (err error) {
+		t.armed, err = t.arm(ctx, k)
+		return err
+	}}}
+}
+
+// strike waits for the moment and strikes. Where that lies in a recovery, the
+// engine is asked for its health meanwhile, for which the moment may wait.
+func (t *trial) strike(ctx context.Context, k strike) (err error) {
+	if k.at.IsNow() {
+		if t.armed, err = t.arm(ctx, k); err != nil {
+			return err
+		}
+	}
+	asking, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	if !k.at.IsNow() {
+		// Whether it ever answers is not this strike's matter.
+		wg.Go(func() { _, _ = t.cell.WaitHealthy(asking) })
+	}
+	err = t.armed(ctx)
+	cancel()
+	wg.Wait()
+	if err != nil || !k.kills() {
+		return err
+	}
+	return t.down(ctx)
 }
 
 func (t *trial) carryOut(ctx context.Context) (err error) {
@@ -194,11 +226,23 @@ func (t *trial) faultText() string {
 	if t.Fault == nil {
 		return "none on the engine"
 	}
-	text := t.Fault.String()
-	for _, later := range t.Then {
-		text += fmt.Sprintf(", and %v after the first good /health %v", later.After, later.Fault)
+	var text strings.Builder
+	for i, k := range t.strikes() {
+		if i > 0 {
+			text.WriteString(", and ")
+		}
+		if k.after > 0 {
+			fmt.Fprintf(&text, "%v after the first good /health ", k.after)
+		}
+		if k.on != Engine {
+			fmt.Fprintf(&text, "on the %s ", k.on)
+		}
+		text.WriteString(k.fault.String())
+		if !k.at.IsNow() {
+			fmt.Fprintf(&text, " at %v", k.at)
+		}
 	}
-	return text
+	return text.String()
 }
 
 func (t *trial) partsText() string {
@@ -252,6 +296,7 @@ func (t *trial) startCell(ctx context.Context) error {
 		},
 		Front:    t.Front,
 		Pool:     containers.PoolConfig{MaxActors: t.actors(), DrainGrace: t.drainGrace(), RequestLifespan: t.Lifespan},
+		Tap:      t.tap(),
 		Recorder: t.w,
 	})
 	if err != nil {
@@ -263,10 +308,17 @@ func (t *trial) startCell(ctx context.Context) error {
 	return t.connect()
 }
 
+func (t *trial) tap() *containers.TapConfig {
+	if t.Tap == nil && t.tapped() {
+		return &containers.TapConfig{}
+	}
+	return t.Tap
+}
+
 // connect makes the client of the gateway. It keeps no connection, because
 // one of an earlier incarnation would add its own failure to a probe.
 func (t *trial) connect() error {
-	base, err := url.Parse(t.cell.Gateway())
+	base, err := url.Parse(t.cell.Front())
 	if err != nil {
 		return fmt.Errorf("read the gateway's address: %w", err)
 	}
@@ -274,7 +326,7 @@ func (t *trial) connect() error {
 	transport.DisableKeepAlives = true
 	t.counter = &workload.Counter{
 		API: t.cell, Namespace: t.cell.Namespace(), Pool: t.cell.PoolName(), Timeout: 30 * time.Second,
-		Gateway: &probe.Gateway{Base: t.cell.Gateway(), Token: rivet.DefaultToken, Client: &http.Client{Transport: transport}, Dial: transport.DialContext, Recorder: t.w},
+		Gateway: &probe.Gateway{Base: t.cell.Front(), Token: rivet.DefaultToken, Client: &http.Client{Transport: transport}, Dial: transport.DialContext, Recorder: t.w},
 	}
 	return nil
 }
@@ -309,10 +361,12 @@ func (t *trial) warm(ctx context.Context) error {
 // begin keeps the course also where it failed: it may have left something at
 // work.
 func (t *trial) begin(ctx context.Context, p *part) (err error) {
-	p.course, err = p.Begin(ctx, &Stage{
-		Cell: t.cell, Counter: t.counter, History: t.w, Actors: p.actors, Sweep: t.Sweep, made: &t.made,
-	})
+	p.course, err = p.Begin(ctx, t.stage(p.actors))
 	return err
+}
+
+func (t *trial) stage(actors []probe.Target) *Stage {
+	return &Stage{Cell: t.cell, Counter: t.counter, History: t.w, Actors: actors, Sweep: t.Sweep, made: &t.made}
 }
 
 func (p *part) end(ctx context.Context) error {
@@ -354,17 +408,6 @@ func (t *trial) down(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-func (t *trial) restart(ctx context.Context) error {
-	return t.cell.Engine.Start(ctx)
-}
-
-func (t *trial) waitHealthy(ctx context.Context) (err error) {
-	ctx, cancel := bounded(ctx, healthyBound, "a healthy engine")
-	defer cancel()
-	t.healthy, err = t.cell.WaitHealthy(ctx)
-	return err
 }
 
 // waitAfterHealthy counts from the answer of /health, not from when it was

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/killpoint/killpoint/fault"
 )
 
 // needy is a part with needs that not every scenario meets. fits says which one
@@ -24,6 +26,14 @@ func (s Scenario) valid() error {
 	if s.Fault == nil && len(s.Then) > 0 {
 		return fmt.Errorf("scenario %q has %d faults that follow another (Then), and none that is the first (Fault)", s.Name, len(s.Then))
 	}
+	if s.Fault == nil && (!s.At.IsNow() || s.On != "") {
+		return fmt.Errorf("scenario %q says when or whom to strike (At, On), and not with what (Fault)", s.Name)
+	}
+	for _, k := range s.strikes() {
+		if err := k.valid(); err != nil {
+			return fmt.Errorf("scenario %q: %v: %w", s.Name, k, err)
+		}
+	}
 	if d := s.Sweep.Delays; len(d) > 0 && s.Sweep.Bound <= slices.Max(d) {
 		return fmt.Errorf("scenario %q sweeps up to a delay of %v with a bound of %v, which must be above it", s.Name, slices.Max(d), s.Sweep.Bound)
 	}
@@ -33,6 +43,21 @@ func (s Scenario) valid() error {
 				return fmt.Errorf("scenario %q, part %q: %w", s.Name, p, err)
 			}
 		}
+	}
+	return nil
+}
+
+func (k strike) valid() error {
+	_, precise := k.fault.(fault.Precise)
+	switch {
+	case !slices.Contains([]Target{Engine, Runtime, Both}, k.on):
+		return fmt.Errorf("target %q: want %s, %s or %s", k.on, Engine, Runtime, Both)
+	case k.on == Both && !precise:
+		return errNotPrecise
+	case k.after > 0 && !k.at.IsNow():
+		return errors.New("it has both a time after the last fault and a moment: want one of them")
+	case k.drop && !k.at.NeedsTap():
+		return errors.New("it drops a frame, and its moment is none")
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/killpoint/killpoint/check"
 	"github.com/killpoint/killpoint/fault"
+	"github.com/killpoint/killpoint/moment"
 	"github.com/killpoint/killpoint/probe"
 	"github.com/killpoint/killpoint/workload"
 )
@@ -32,6 +33,21 @@ func TestRunRefusesWhatCannotBe(t *testing.T) {
 		},
 		`scenario "x", part "an alarm of a running actor, due 1s after the fault": the fault must strike as soon as it has begun: it has to be the last of the parts`: {
 			Fault: kill, Parts: []Part{AlarmDue{After: time.Second}, load},
+		},
+		`scenario "x" says when or whom to strike (At, On), and not with what (Fault)`: {
+			On: Runtime,
+		},
+		`scenario "x": strike the runtimes: SIGKILL: target "runtimes": want engine, runtime or both`: {
+			Fault: kill, On: "runtimes",
+		},
+		`scenario "x": strike engine and runtime in the same moment: SIGKILL, by the Docker API: the executioner cannot deliver this fault: use one of package fault`: {
+			Fault: fault.ByDocker(kill), On: Both,
+		},
+		`scenario "x": strike the engine at event:engine-healthy: SIGKILL: it has both a time after the last fault and a moment: want one of them`: {
+			Fault: kill, Then: []Later{{After: time.Second, At: moment.After(moment.EngineHealthy, 0), Fault: kill}},
+		},
+		`scenario "x": strike the engine at breakpoint:on-start, the frame dropped: SIGKILL: it drops a frame, and its moment is none`: {
+			Fault: kill, At: moment.Breakpoint("on-start"), Drop: true,
 		},
 		`scenario "x" sweeps up to a delay of 2s with a bound of 2s, which must be above it`: {
 			Fault: kill, Sweep: probe.Sweep{Delays: []time.Duration{2 * time.Second, 0}, Timeout: time.Second, Bound: 2 * time.Second},

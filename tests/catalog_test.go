@@ -77,6 +77,11 @@ func TestCommitInFlight(t *testing.T) {
 	carryOutGroup(t, "commit-in-flight")
 }
 
+func TestCommitCut(t *testing.T) {
+	t.Parallel()
+	carryOutGroup(t, "commit-cut")
+}
+
 func TestRestartUnderLoad(t *testing.T) {
 	t.Parallel()
 	carryOutGroup(t, "restart-under-load")

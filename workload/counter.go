@@ -115,6 +115,16 @@ func (c *Counter) Tick(ctx context.Context, t probe.Target) history.Return {
 	return c.Gateway.Do(ctx, c.tick(t))
 }
 
+// WriteClient is the client of a write that a trial follows by name.
+const WriteClient = "write"
+
+// TickAs is Tick by a client of a name.
+func (c *Counter) TickAs(ctx context.Context, client string, t probe.Target) history.Return {
+	r := c.tick(t)
+	r.Client = client
+	return c.Gateway.Do(ctx, r)
+}
+
 // CommitClient is the client of the write that Commit sends.
 const CommitClient = "commit"
 

@@ -72,7 +72,7 @@ func Label(engine string) string { return path.Base(engine) }
 
 // All are all scenarios, in the order in which they are listed.
 func All() []Entry {
-	return slices.Concat(idleRestart(), heartbeat(), inFlight(), underLoad(), engineGoes(), actorStates(), handoffs(), knownBugs())
+	return slices.Concat(idleRestart(), heartbeat(), inFlight(), commitCut(), underLoad(), engineGoes(), actorStates(), handoffs(), knownBugs())
 }
 
 // Group are the scenarios of a group.
