@@ -63,8 +63,11 @@ func whole(path string, write func(io.Writer) error) error {
 	return errors.Join(write(f), f.Close())
 }
 
-// Markdown is the summary: a table of trials, then a table for each sweep.
-func (r Run) Markdown() string {
+// Markdown is the summary: a table of trials, then a table for each sweep. It fits
+// into what a CI job may show; where it had to be cut it says what is left out.
+func (r Run) Markdown() string { return r.summary().within(summaryLimit) }
+
+func (r Run) summary() summary {
 	var b strings.Builder
 	b.WriteString("# killpoint\n\n| trial | verdict | outage window | health gap | host |\n|---|---|---|---|---|\n")
 	for _, t := range r.Trials {
@@ -79,13 +82,16 @@ func (r Run) Markdown() string {
 	b.WriteString("\nA window runs from the fault to the first good answer of an actor, and until no actor kept anybody waiting any more; the health gap is its part in which `/health` already answered ok. Times on a busy host are not the engine's alone.\n")
 	r.bugsMet(&b)
 	r.repeats(&b)
+	s := summary{head: b.String()}
 	for _, t := range r.Trials {
+		b.Reset()
 		t.markdown(&b)
+		s.trials, s.first = append(s.trials, b.String()), append(s.first, t.failed() != nil)
 	}
 	for _, section := range r.Sections {
-		b.WriteString("\n" + section)
+		s.tail += "\n" + section
 	}
-	return b.String()
+	return s
 }
 
 func (t Trial) markdown(b *strings.Builder) {

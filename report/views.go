@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"html/template"
 	"path/filepath"
@@ -412,10 +413,12 @@ func phasesOf(trials []paged) *phasesView {
 			}
 		}
 	}
-	slices.SortFunc(v.Legend, func(a, b partView) int { return strings.Compare(a.Style, b.Style) })
+	slices.SortStableFunc(v.Legend, func(a, b partView) int { return cmp.Compare(phasePlace(a.Name), phasePlace(b.Name)) })
 	v.Ticks = axis(full)
 	return v
 }
+
+func phasePlace(name string) int { return slices.Index(window.AllPhases, window.Phase(name)) }
 
 func phasesOne(p paged) *phasesView {
 	full := total(p.story.phases)
@@ -444,10 +447,10 @@ func phasesRow(p paged, full time.Duration) phaseRow {
 	row := phaseRow{ID: p.id(), Name: p.Name, Total: seconds(sum)}
 	var at time.Duration
 	var label []string
-	for i, part := range p.story.phases {
+	for _, part := range p.story.phases {
 		if part.Took > 0 {
 			row.Parts = append(row.Parts, partView{
-				Name: string(part.Phase), Took: ms(part.Took), Style: phaseStyle(i, part.Phase), Left: percent(at, full), Width: percent(part.Took, full),
+				Name: string(part.Phase), Took: ms(part.Took), Style: phaseStyle(part.Phase), Left: percent(at, full), Width: percent(part.Took, full),
 				Share: fmt.Sprintf("%.1f %%", 100*part.Took.Seconds()/sum.Seconds()),
 			})
 			label = append(label, fmt.Sprintf("%s %s", part.Phase, ms(part.Took)))
@@ -458,10 +461,16 @@ func phasesRow(p paged, full time.Duration) phaseRow {
 	return row
 }
 
-// phaseStyle is by the phase's place among all of them.
-func phaseStyle(i int, p window.Phase) string {
-	if p == window.Unattributed {
-		return "pu"
+// phaseStyles are the phases' colours in page.css. One that a later version knows
+// has that of others.
+var phaseStyles = map[window.Phase]string{
+	window.Earlier: "p0", window.Draining: "p1", window.Down: "p2", window.Booting: "p3", window.Reconnecting: "p4", window.Replay: "p5",
+	window.Placement: "p6", window.Starting: "p7", window.Unasked: "p10", window.Answering: "p8", window.Unattributed: "pu",
+}
+
+func phaseStyle(p window.Phase) string {
+	if s, ok := phaseStyles[p]; ok {
+		return s
 	}
-	return fmt.Sprintf("p%d", min(i, 10))
+	return "p9"
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/killpoint/killpoint/check"
 	"github.com/killpoint/killpoint/containers"
 	"github.com/killpoint/killpoint/history"
 	"github.com/killpoint/killpoint/report"
@@ -194,6 +195,10 @@ func TestInterruptedRunLeavesNothing(t *testing.T) {
 			require.True(t, ok, "the last event is the end")
 			assert.Equal(t, history.EndInterrupted, end.State)
 			assert.Contains(t, c.said(), "inconclusive: trial-complete")
+			page, err := os.ReadFile(filepath.Join(c.dir, "report.html"))
+			require.NoError(t, err, "it has its report as any run")
+			assert.Contains(t, string(page), "inconclusive: trial-complete: the trial ended interrupted")
+			assert.Contains(t, string(page), `<span class="pstate">interrupted</span>`)
 		})
 	}
 }
@@ -216,6 +221,11 @@ func TestKilledRunLeavesNothing(t *testing.T) {
 			t.Logf("everything of the session was gone %.1f s after the SIGKILL", time.Since(killed).Seconds())
 			_, err := history.ReadFile(c.history())
 			require.NoError(t, err, "what was recorded before the kill can be read")
+			stored, err := report.Load(c.dir, report.Loading{})
+			require.NoError(t, err)
+			require.NoError(t, stored.Write(), "and reported")
+			assert.Equal(t, check.Inconclusive, stored.State())
+			assert.FileExists(t, filepath.Join(c.dir, "report.html"))
 		})
 	}
 }

@@ -130,8 +130,9 @@ func tearDown() error {
 	if werr := run.Report().Write(); werr != nil {
 		err = errors.Join(err, werr)
 	} else {
-		where = "; summary in " + filepath.Join(run.Dir, "summary.md")
+		where = "; report in " + filepath.Join(run.Dir, "report.html")
 	}
+	err = errors.Join(err, run.Report().Annotate(os.Stdout))
 	fmt.Printf("%d trials, %d not passed, in %.0f s%s\n", len(trials), notPassed(trials), time.Since(run.began).Seconds(), where)
 	return err
 }

@@ -91,7 +91,7 @@ func (a *app) notes(trials []report.Trial) {
 // finish writes and prints a run, and returns the verdict as an error: no pass
 // where a trial that was planned is missing.
 func (a *app) finish(run report.Run, planned []string, asJSON, verbose bool) error {
-	if err := errors.Join(run.Write(), a.show(run, asJSON, verbose)); err != nil {
+	if err := errors.Join(run.Write(), a.show(run, asJSON, verbose), run.Annotate(a.err)); err != nil {
 		return err
 	}
 	state := run.State()
