@@ -101,6 +101,13 @@ type outageResult struct {
 	BusyHost          bool        `json:"busy_host"`
 	Sweep             []rowResult `json:"sweep"`
 	Beside            []rowResult `json:"beside,omitempty"`
+	// Phases add up to WindowMS; without those that took no time.
+	Phases []phaseResult `json:"phases,omitempty"`
+}
+
+type phaseResult struct {
+	Phase  string  `json:"phase"`
+	TookMS float64 `json:"took_ms"`
 }
 
 type rowResult struct {
@@ -120,7 +127,7 @@ func (r Run) result() result {
 	for _, t := range r.Trials {
 		out.Trials = append(out.Trials, trialResult{
 			Name: t.Name, History: r.relative(HistoryPath(t.Dir)), Verdict: t.Verdict, Bugs: t.Bugs(),
-			Seed: t.Seed, Again: t.Again, Known: t.Known, Judged: t.Judged, Repeats: r.repeated(t), Failure: r.failure(t.failed()), Outage: outage(t.Outage),
+			Seed: t.Seed, Again: t.Again, Known: t.Known, Judged: t.Judged, Repeats: r.repeated(t), Failure: r.failure(t.failed()), Outage: t.outage(),
 		})
 	}
 	return out
@@ -168,7 +175,8 @@ func (r Run) failure(f *failure) *failureResult {
 	return out
 }
 
-func outage(o *window.Outage) *outageResult {
+func (t Trial) outage() *outageResult {
+	o := t.Outage
 	if o == nil {
 		return nil
 	}
@@ -183,6 +191,14 @@ func outage(o *window.Outage) *outageResult {
 	}
 	for _, row := range o.Beside {
 		out.Beside = append(out.Beside, rowOf(row))
+	}
+	if t.story == nil {
+		return out
+	}
+	for _, p := range t.story.phases {
+		if p.Took > 0 {
+			out.Phases = append(out.Phases, phaseResult{string(p.Phase), millis(p.Took)})
+		}
 	}
 	return out
 }
