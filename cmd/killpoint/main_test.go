@@ -79,6 +79,9 @@ func TestHelp(t *testing.T) {
 	root := newApp(nil, nil).rootCommand()
 	names := []string{""}
 	for _, cmd := range root.Commands() {
+		if cmd.Hidden {
+			continue
+		}
 		names = append(names, cmd.Name())
 	}
 	var b strings.Builder

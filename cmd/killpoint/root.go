@@ -83,6 +83,9 @@ name in capitals; else a line in killpoint.yaml. --show-settings says which.
 		newSweepCommand(a),
 		newReportCommand(a),
 		newMergeCommand(a),
+		newUpCommand(a),
+		newDownCommand(a),
+		newHoldCommand(a),
 		newDoctorCommand(a),
 		newVersionCommand(a),
 	)

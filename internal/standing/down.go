@@ -1,0 +1,139 @@
+package standing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/api/types/volume"
+	"github.com/docker/docker/client"
+
+	"github.com/killpoint/killpoint/containers"
+)
+
+// goneBound is how long the reaper may take to remove what a killed holder left.
+const goneBound = time.Minute
+
+// Down ends the cell and returns when nothing of it is left. Where its holder is
+// dead it waits for the reaper to have done that. [ErrNotUp] says that there was
+// nothing to end.
+func Down(ctx context.Context, dir, name string) (err error) {
+	p, err := at(dir, name)
+	if err != nil {
+		return err
+	}
+	unlock, err := p.take()
+	if errors.Is(err, ErrUp) {
+		return errors.Join(p.askDown(ctx), p.dropLog())
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	cell, err := Read(dir, name)
+	if err != nil {
+		return errors.Join(err, p.clear())
+	}
+	if err := awaitGone(ctx, cell); err != nil {
+		return err
+	}
+	return errors.Join(p.clear(), p.dropLog())
+}
+
+// dropLog removes the holder's log, unless it has something to say.
+func (p place) dropLog() error {
+	path := Log(p.dir, p.name)
+	if info, err := os.Stat(path); err != nil || info.Size() > 0 {
+		return nil
+	}
+	return os.Remove(path)
+}
+
+// askDown asks the holder, who lives.
+func (p place) askDown(ctx context.Context) error {
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "unix", p.socket())
+	if err != nil {
+		return fmt.Errorf("ask the holder of cell %s, who lives, to end it (its log is %s): %w", p.name, Log(p.dir, p.name), err)
+	}
+	defer func() { _ = conn.Close() }()
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
+	if _, err := fmt.Fprintln(conn, askDown); err != nil {
+		return fmt.Errorf("ask the holder of cell %s to end it: %w", p.name, err)
+	}
+	said, err := io.ReadAll(conn)
+	switch text := strings.TrimSpace(string(said)); {
+	case err != nil:
+		return fmt.Errorf("wait for the holder of cell %s to end it: %w", p.name, errors.Join(err, context.Cause(ctx)))
+	case text == "":
+		return fmt.Errorf("the holder of cell %s died while it ended it; killpoint down again waits for its reaper", p.name)
+	case text != saidDone:
+		return fmt.Errorf("end cell %s: %s", p.name, text)
+	}
+	return nil
+}
+
+// awaitGone waits until the session of a dead holder has left nothing. Three kinds
+// of things go, and the daemon has no one event for the last of them: it is asked.
+func awaitGone(ctx context.Context, cell Cell) (err error) {
+	docker, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
+	if err != nil {
+		return fmt.Errorf("make Docker client: %w", err)
+	}
+	defer func() { err = errors.Join(err, docker.Close()) }()
+	ctx, cancel := context.WithTimeout(ctx, goneBound)
+	defer cancel()
+	tick := time.NewTicker(250 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		left, err := leftovers(ctx, docker, cell.Session)
+		if err != nil {
+			return err
+		}
+		if len(left) == 0 {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("waited %v for the reaper of session %s to remove what its dead holder left; still there: %s", goneBound, cell.Session, strings.Join(left, ", "))
+		}
+	}
+}
+
+// leftovers are the names of what exists of a session.
+func leftovers(ctx context.Context, docker client.APIClient, session string) ([]string, error) {
+	mine := filters.NewArgs(filters.Arg("label", containers.SessionLabel+"="+session))
+	var left []string
+	cs, err := docker.ContainerList(ctx, container.ListOptions{All: true, Filters: mine})
+	if err != nil {
+		return nil, fmt.Errorf("list containers: %w", err)
+	}
+	for _, c := range cs {
+		left = append(left, strings.Join(c.Names, " "))
+	}
+	ns, err := docker.NetworkList(ctx, network.ListOptions{Filters: mine})
+	if err != nil {
+		return nil, fmt.Errorf("list networks: %w", err)
+	}
+	for _, n := range ns {
+		left = append(left, n.Name)
+	}
+	vs, err := docker.VolumeList(ctx, volume.ListOptions{Filters: mine})
+	if err != nil {
+		return nil, fmt.Errorf("list volumes: %w", err)
+	}
+	for _, v := range vs.Volumes {
+		left = append(left, v.Name)
+	}
+	return left, nil
+}
