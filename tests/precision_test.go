@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/killpoint/killpoint/check"
 	"github.com/killpoint/killpoint/fault"
 	"github.com/killpoint/killpoint/history"
 	"github.com/killpoint/killpoint/internal/stats"
@@ -63,13 +64,25 @@ func struckAgain(f fault.Fault, times int) scenario.Scenario {
 	next := moment.Frame("request-start", 1, moment.BeforeDelivery)
 	s := scenario.Scenario{
 		Engine: engines()[0], Fault: f, At: next, Reconnect: "fast", Drop: true,
-		Parts: []scenario.Part{scenario.UnderLoad(workload.Load{Pause: 10 * time.Millisecond, Timeout: 5 * time.Second})},
+		Parts: []scenario.Part{asking{workload.Load{Pause: 10 * time.Millisecond, Timeout: 5 * time.Second}}},
 	}
 	for range times - 1 {
 		s.Then = append(s.Then, scenario.Later{Fault: f, At: next, Drop: true})
 	}
 	s.Sweep.Bound = time.Minute
 	return s
+}
+
+// asking is a load that is under way at once: a strike's moment lies in it.
+type asking struct{ workload.Load }
+
+func (asking) String() string                { return "a client that asks" }
+func (asking) Actors() ([]string, int)       { return []string{"asked"}, 0 }
+func (asking) Invariants() []check.Invariant { return nil }
+
+func (a asking) Begin(ctx context.Context, s *scenario.Stage) (scenario.Course, error) {
+	stop := s.Counter.Start(ctx, a.Load, s.Actors)
+	return scenario.Course{End: func(context.Context) error { stop(); return nil }}, nil
 }
 
 // momentDelays are the times from the moments to the signal calls and to the deaths, in
