@@ -23,6 +23,10 @@ import (
 type TapConfig struct {
 	// Gateway has clients reach the engine's gateway through it as well.
 	Gateway bool
+
+	// For tests of what it lacks.
+	user   string
+	change func(*container.HostConfig)
 }
 
 // What the cell's network calls the tap, and where it listens inside of its
@@ -119,10 +123,14 @@ func (c *Cell) createTap(ctx context.Context, ref, token string, sandbox *Contai
 			"KILLPOINT_WIRETAP_GATEWAY":    ":" + strconv.Itoa(tapGateway),
 			"KILLPOINT_WIRETAP_CONTROL":    ":" + strconv.Itoa(tapControlPort),
 		}),
+		testcontainers.WithConfigModifier(func(cfg *container.Config) { cfg.User = c.cfg.Tap.user }),
 		inSandbox(sandbox, func(h *container.HostConfig) {
 			h.PidMode = "host"
 			h.CapDrop = []string{"ALL"}
 			h.CapAdd = []string{"KILL"}
+			if c.cfg.Tap.change != nil {
+				c.cfg.Tap.change(h)
+			}
 		}),
 	)
 }
@@ -139,18 +147,27 @@ func (t *Tap) announced(ctx context.Context, l *life) error {
 	return nil
 }
 
-// explain says that the tap is gone where it is.
+// explain says that the tap is gone where it is. A death shows as a broken
+// connection first, and as an exit a moment later.
 func (t *Tap) explain(what string, err error) error {
 	if err == nil {
 		return nil
 	}
-	select {
-	case <-t.container.Exited():
-		err = errors.Join(fmt.Errorf("the tap is gone: %w", t.container.exitedError(t.container.current())), err)
-	default:
+	var refused *tap.RefusedError
+	if !errors.As(err, &refused) {
+		timer := time.NewTimer(exitFollows)
+		defer timer.Stop()
+		select {
+		case <-t.container.Exited():
+			err = errors.Join(fmt.Errorf("the tap is gone: %w", t.container.exitedError(t.container.current())), err)
+		case <-timer.C:
+		}
 	}
 	return fmt.Errorf("%s: %w", what, err)
 }
+
+// exitFollows is how long after a broken connection an exit may be seen.
+const exitFollows = 500 * time.Millisecond
 
 // living ends with the tap, too.
 func (t *Tap) living(ctx context.Context) (context.Context, context.CancelFunc) {
