@@ -38,7 +38,7 @@ with_binary = images=$$($(make_images) -binary) && eval "$$images" &&
 with_out = mkdir -p '$(OUT)$(1)' && out=$$(CDPATH= cd '$(OUT)$(1)' && pwd) && KILLPOINT_SEED='$(SEED)' KILLPOINT_DELAYS='$(DELAYS)' KILLPOINT_REPEATS='$(REPEATS)' KILLPOINT_KNOWN_BUGS='$(KNOWN_BUGS)' KILLPOINT_PLATFORM='$(PLATFORM)' KILLPOINT_OUT="$$out"
 unit_packages = $$(go list ./... | grep -v '/tests$$')
 
-.PHONY: help setup browser images itest itest-dind scorecard known-bugs platform precision unit test bench fuzz lint clean
+.PHONY: help setup browser images itest itest-dind scorecard matrix known-bugs platform precision unit test bench fuzz lint clean
 
 help: ## list the targets (this is the default)
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -62,6 +62,9 @@ itest-dind: setup ## the same against a Docker daemon in a container of its own
 
 scorecard: setup ## plant each bug in the fixture and show which invariant catches it
 	@$(with_images) $(call with_out,-scorecard) go test -count=1 -timeout 5m -parallel '$(CELLS)' -v -run '^TestScorecard$$' ./tests
+
+matrix: setup ## carry out the exit matrix: how a runtime goes, by signal, place and grace; print it
+	@$(with_images) go run ./cmd/killpoint matrix --engines '$(ENGINE)' --cells '$(CELLS)' --out '$(OUT)-matrix'
 
 known-bugs: setup ## reproduce every known bug of the engine, by name, and print their rates
 	@$(with_images) $(call with_out,-known-bugs) KILLPOINT_KNOWN_BUGS=all go test -count='$(TRIALS)' -timeout 100m -parallel '$(CELLS)' -v -run '^TestKnownBugs$$' ./tests

@@ -148,6 +148,14 @@ func TestNoPanic(t *testing.T) {
 	}
 	unread := (&ht.Builder{}).At(1, history.KindExit, &history.Exit{Role: "runtime", LogLines: 9}).End(2)
 	assert.Equal(t, check.Inconclusive, one(t, unread, check.NoPanic()).State, "a log that nobody read shows nothing")
+	// A runtime that was told to go by a panic says so itself: that one is none,
+	// whichever of the two is read first.
+	told := restarted().
+		At(1, history.KindLog, &history.Log{Role: "runtime", Incarnation: 2, Line: "panic: as told"}).
+		At(1, history.KindShutdown, &history.Shutdown{What: history.ShutdownPanic}).End(2)
+	assert.Equal(t, check.Fail, one(t, told, check.NoPanic()).State, "another incarnation said so")
+	told.Events[len(told.Events)-2].Party = "runtime#2"
+	assert.Equal(t, check.Pass, one(t, told, check.NoPanic()).State)
 	// The runtime recovers what an actor's code panics with, and reports it.
 	actor := restarted().At(1, history.KindActor, &history.Actor{Actor: "a", What: "panic", Error: "boom\ngoroutine 7"}).End(2)
 	f := one(t, actor, check.NoPanic())

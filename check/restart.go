@@ -174,14 +174,15 @@ func RightActor() Invariant {
 }
 
 // NoPanic: no container's log shows a panic, and the runtime reported none of
-// an actor's. It needs the log of the engine to have been read.
+// an actor's. That of a runtime which was told to go by a panic, and said so
+// before, is none. It needs the log of the engine to have been read.
 func NoPanic() Invariant {
 	return Invariant{Name: "no-panic", Check: func(h *history.History) Finding {
-		read := 0
+		read, told := 0, toldToPanic(h)
 		for _, e := range h.Events {
 			switch b := e.Body.(type) {
 			case *history.Log:
-				if isPanic(b.Line) {
+				if isPanic(b.Line) && !told[fmt.Sprintf("%s#%d", b.Role, b.Incarnation)] {
 					return failed([]uint64{e.Seq}, "%s#%d: %s", b.Role, b.Incarnation, b.Line)
 				}
 			case *history.Actor:
@@ -200,6 +201,18 @@ func NoPanic() Invariant {
 		}
 		return passed("no panic in a log")
 	}}
+}
+
+// toldToPanic are the parties that said so of themselves. It came before, but a
+// panic takes another stream, and may arrive first.
+func toldToPanic(h *history.History) map[string]bool {
+	told := map[string]bool{}
+	for _, e := range h.Events {
+		if b, ok := e.Body.(*history.Shutdown); ok && b.What == history.ShutdownPanic {
+			told[e.Party] = true
+		}
+	}
+	return told
 }
 
 // isPanic knows how Go's and Rust's runtimes begin the report of a panic.

@@ -177,7 +177,8 @@ func (c *Cell) createRuntimeAs(ctx context.Context, what string, r RuntimeConfig
 		testcontainers.WithConfigModifier(func(cfg *container.Config) { cfg.StopSignal = stopSignal }),
 		inSandbox(sandbox, func(h *container.HostConfig) {
 			h.Init = &r.Init
-			h.Memory = r.Memory
+			// Swap included: what exceeds the limit is to be killed, not to be slow.
+			h.Memory, h.MemorySwap = r.Memory, r.Memory
 		}),
 	)
 	if err != nil {

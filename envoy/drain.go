@@ -16,10 +16,10 @@ var errDraining = errors.New("the runtime is draining: it takes no more actors")
 // waits until the engine has stopped every actor with [wire.StopGoingAway] and
 // their Stopped are sent, and closes the connection with 1000
 // "envoy.shutdown". An actor that is told to stop takes no more requests,
-// answers those in flight, and only then stops. The runtime takes no more starts
-// and, as Rivet's client, does not reconnect any more: where there is no
-// connection, or it is lost meanwhile, it stops the actors itself, and no request
-// is waited for.
+// answers those in flight, and only then stops, once the engine has passed the
+// answers on. The runtime takes no more starts and, as Rivet's client, does not
+// reconnect any more: where there is no connection, or it is lost meanwhile, it
+// stops the actors itself, and no request is waited for.
 //
 // When ctx ends first, the actors that are left are aborted and the error
 // names them. The SSE streams of POST /start end as their generations do, and

@@ -191,6 +191,17 @@ func (c *fakeConn) wantStopped(actor string, generation uint32, code wire.StopCo
 	return e
 }
 
+// passFence answers the question with which an actor that stops in a drain makes
+// sure that its answers were passed on.
+func (c *fakeConn) passFence(actor string) {
+	c.t.Helper()
+	msg := c.next()
+	require.IsType(c.t, wire.KVRequest{}, msg)
+	q := msg.(wire.KVRequest)
+	assert.Equal(c.t, actor, q.ActorID)
+	c.send(wire.KVResponse{RequestID: q.RequestID, Result: wire.KVGetResult{}})
+}
+
 // part reads the next message, which must be part of a tunnelled answer.
 func (c *fakeConn) part(index uint16) wire.ToEnginePart {
 	c.t.Helper()

@@ -122,11 +122,28 @@ func (g *generation) finishRequests() error {
 	select {
 	case <-g.requests.idle():
 	case <-l.ended:
+		return nil
 	case <-g.ctx.Done():
 		return context.Cause(g.ctx)
 	}
+	g.fence()
 	return nil
 }
+
+// fence returns once the engine has passed on what was sent, as it answers in the
+// order in which it is asked. A Stopped that follows an answer within the
+// millisecond overtakes it (2.3.19, always): the gateway, which waits for either,
+// then gives up the answer and sends the request to the next generation. Clients
+// that store their state after the last request, as RivetKit does, have the fence
+// without knowing.
+func (g *generation) fence() {
+	ctx, cancel := context.WithTimeout(g.ctx, fenceTimeout)
+	defer cancel()
+	g.kv.Get(ctx, []byte("killpoint/fence")) //nolint:errcheck // that there is an answer counts, whichever
+}
+
+// fenceTimeout bounds a fence: it takes some milliseconds where it works.
+const fenceTimeout = time.Second
 
 func (g *generation) stopActor(reason wire.StopReason) (err error) {
 	defer g.recovered("stop", &err)

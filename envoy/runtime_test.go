@@ -466,6 +466,7 @@ func TestDrain(t *testing.T) {
 	assert.Equal(t, wire.Stopping{}, c.next())
 	assert.Equal(t, http.StatusBadRequest, g.startByHTTP(startOf("c", 1, 1)).res.StatusCode)
 	c.stop("a", 1, 2, wire.StopGoingAway)
+	c.passFence("a")
 	c.wantStopped("a", 1, wire.StopOK)
 	s.wantStopping()
 	select {
@@ -474,6 +475,7 @@ func TestDrain(t *testing.T) {
 	case <-time.After(30 * time.Millisecond):
 	}
 	c.stop("b", 1, 2, wire.StopGoingAway)
+	c.passFence("b")
 	c.wantStopped("b", 1, wire.StopOK)
 	err := receive(t, c.closed, "the close")
 	assert.Contains(t, err.Error(), "1000")
@@ -516,6 +518,7 @@ func TestDrainFinishesRequests(t *testing.T) {
 	}
 	close(release)
 	assert.Equal(t, "done", string(c.part(0).(wire.ResponseStart).Body))
+	c.passFence("a")
 	receive(t, stopped, "the stop hook")
 	c.wantStopped("a", 1, wire.StopOK)
 	s.wantStopping()

@@ -33,6 +33,13 @@ const (
 	StepFailed StepState = "failed"
 )
 
+// Case marks one of several cases that a trial carries out one after the other.
+type Case struct {
+	Name  string    `json:"name"`
+	State StepState `json:"state"`
+	Error string    `json:"error,omitempty"`
+}
+
 // Clock says how a party's clock relates to the history's: the same (equal
 // BootID) or off by OffsetNS, known to within BoundNS.
 type Clock struct {

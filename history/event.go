@@ -81,6 +81,7 @@ const (
 	KindTapRule    Kind = "tap.rule"
 	KindTapStrike  Kind = "tap.strike"
 	KindMoment     Kind = "moment"
+	KindCase       Kind = "case"
 	KindLog        Kind = "log"
 	KindNoise      Kind = "noise"
 	KindEnd        Kind = "end"
@@ -110,6 +111,7 @@ var bodies = map[Kind]func() any{
 	KindTapRule:    func() any { return new(TapRule) },
 	KindTapStrike:  func() any { return new(TapStrike) },
 	KindMoment:     func() any { return new(Moment) },
+	KindCase:       func() any { return new(Case) },
 	KindLog:        func() any { return new(Log) },
 	KindNoise:      func() any { return new(Noise) },
 	KindEnd:        func() any { return new(End) },

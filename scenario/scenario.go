@@ -67,6 +67,10 @@ type Scenario struct {
 	RuntimeEnv map[string]string
 	// RuntimeImage replaces the fixture; "" is the fixture.
 	RuntimeImage string
+	// RuntimeInit puts Docker's init before the runtime, so that it is not PID 1;
+	// RuntimeMemory limits its container, in bytes: 0 for no limit.
+	RuntimeInit   bool
+	RuntimeMemory int64
 	// Sweep asks; its Bound is also what AnswersWithin holds the actors to.
 	Sweep probe.Sweep
 	// Repeats is how many actors the sweep asks at each delay; 0 is 1.

@@ -293,6 +293,8 @@ func (t *trial) startCell(ctx context.Context) error {
 			Image:       runtime,
 			ControlPort: control,
 			Env:         t.runtimeEnv(),
+			Init:        t.RuntimeInit,
+			Memory:      t.RuntimeMemory,
 		},
 		Front:    t.Front,
 		Pool:     containers.PoolConfig{MaxActors: t.actors(), DrainGrace: t.drainGrace(), RequestLifespan: t.Lifespan},

@@ -102,6 +102,13 @@ func TestHandoff(t *testing.T) {
 	carryOutGroup(t, catalog.Handoffs)
 }
 
+// TestExits is the few cases of the exit matrix that are carried out always;
+// `make matrix` carries all of it out.
+func TestExits(t *testing.T) {
+	t.Parallel()
+	carryOutGroup(t, catalog.Exits)
+}
+
 // TestKnownBugs carries the known bugs out, by name. `make itest` expects those
 // to show that always did; `make known-bugs` runs every side of all of them.
 func TestKnownBugs(t *testing.T) {

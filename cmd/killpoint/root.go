@@ -81,6 +81,7 @@ name in capitals; else a line in killpoint.yaml. --show-settings says which.
 	root.AddCommand(
 		newRunCommand(a),
 		newSweepCommand(a),
+		newMatrixCommand(a),
 		newReportCommand(a),
 		newMergeCommand(a),
 		newUpCommand(a),

@@ -56,6 +56,8 @@ type trials struct {
 	shard   runner.Shard
 	bar     *progress
 	began   time.Time
+	// print prints a command's own tables when its trials are over; nil: none.
+	print func()
 }
 
 // newTrials reads the settings and makes the run's folder. Nothing is started
@@ -198,6 +200,9 @@ func (t *trials) removeEmpty() error {
 // conclude writes and prints the report. err is the harness's own; a trial's
 // verdict shows it too, unless its history was no more to be written.
 func (t *trials) conclude(ctx context.Context, err error, planned []string) error {
+	if t.print != nil {
+		t.print()
+	}
 	for _, table := range catalog.Tables(t.Report().Trials, t.engines) {
 		t.Section(table)
 	}

@@ -28,7 +28,8 @@ type Options struct {
 type Entry struct {
 	// Group and Variant are its name, "idle-restart" and "stop/rivet/1s".
 	Group, Variant string
-	// Test is the test of package tests that carries it out.
+	// Test is the test of package tests that carries it out, or the command that
+	// does.
 	Test string
 	// Extra: neither make itest nor a run that names no scenario carries it out.
 	Extra bool
@@ -72,7 +73,7 @@ func Label(engine string) string { return path.Base(engine) }
 
 // All are all scenarios, in the order in which they are listed.
 func All() []Entry {
-	return slices.Concat(idleRestart(), heartbeat(), inFlight(), commitCut(), underLoad(), engineGoes(), actorStates(), handoffs(), knownBugs())
+	return slices.Concat(idleRestart(), heartbeat(), inFlight(), commitCut(), underLoad(), engineGoes(), actorStates(), handoffs(), exitMatrix(), knownBugs())
 }
 
 // Group are the scenarios of a group.

@@ -147,6 +147,7 @@ func readHandoff(t report.Trial) *handoff.Handoff {
 
 // Tables are all tables over the trials of a run.
 func Tables(trials []report.Trial, engines []string) []string {
-	all := []string{HandoffTable(trials), KnownBugsTable(trials, engines)}
+	matrix, details := ExitTables(trials)
+	all := []string{HandoffTable(trials), matrix, details, KnownBugsTable(trials, engines)}
 	return slices.DeleteFunc(all, func(s string) bool { return s == "" })
 }
