@@ -24,7 +24,7 @@ type lanes struct {
 	rowOf map[laneRow]int
 	open  map[string]openBar // by what lasts
 	begun map[string]int     // of operations, by their id
-	held  map[uint64]int     // frames
+	homes map[string]int     // the rows of containers
 	keys  map[string]string  // of actors
 }
 
@@ -110,7 +110,7 @@ const (
 // draw lays the history out.
 func draw(h *history.History) *lanes {
 	l := &lanes{
-		events: h.ByTime(), rowOf: map[laneRow]int{}, open: map[string]openBar{}, begun: map[string]int{}, held: map[uint64]int{},
+		events: h.ByTime(), rowOf: map[laneRow]int{}, open: map[string]openBar{}, begun: map[string]int{}, homes: map[string]int{},
 	}
 	if len(l.events) > 0 {
 		l.start = l.events[0].T

@@ -19,6 +19,7 @@ import (
 
 	"github.com/killpoint/killpoint/check"
 	"github.com/killpoint/killpoint/history"
+	"github.com/killpoint/killpoint/internal/clock"
 	ht "github.com/killpoint/killpoint/internal/historytest"
 	"github.com/killpoint/killpoint/report"
 )
@@ -187,11 +188,46 @@ func TestTheLanesOfTheWireAndOfBreakpoints(t *testing.T) {
 	b.At(80, history.KindBreakpoint, &history.Breakpoint{Name: "before-commit", Actor: "a", What: "reached"})
 	b.At(90, history.KindBreakpoint, &history.Breakpoint{Name: "before-commit", Actor: "a", What: "released"})
 	d := drawn(t, b)
-	assert.Equal(t, []string{"held 1-50"}, d.bars("wire", "envoy → engine"))
-	assert.Equal(t, []string{"frame 0", "held 1", "lost 50"}, d.marks("wire", "envoy → engine"))
+	assert.Equal(t, []string{"frame 0-1", "held 1-50"}, d.bars("wire", "envoy → engine"))
+	assert.Equal(t, []string{"lost 50"}, d.marks("wire", "envoy → engine"))
 	assert.Equal(t, []string{"frame 60"}, d.marks("wire", "serverless → runtime"))
 	assert.Equal(t, []string{"frame 70"}, d.marks("gateway", "gateway → engine"))
 	assert.Equal(t, []string{"held 80-90"}, d.bars("faults", "held: before-commit"))
+}
+
+// A moment, what waited for it at the tap, and the strike.
+func TestTheLanesOfAMoment(t *testing.T) {
+	at := func(ms int) clock.Mono { return clock.Mono(time.Second).Add(time.Duration(ms) * time.Millisecond) }
+	b := (&ht.Builder{}).At(0, history.KindMoment, &history.Moment{Moment: "frame:x", What: "armed"})
+	b.At(10, history.KindTapRule, &history.TapRule{Rule: "rule-1", What: "reached"})
+	b.At(12, history.KindTapStrike, &history.TapStrike{Rule: "rule-1", Target: "engine#1", What: "signaled"})
+	b.At(15, history.KindTapStrike, &history.TapStrike{Rule: "rule-1", Target: "engine#1", What: "died"})
+	b.At(20, history.KindTapRule, &history.TapRule{Rule: "rule-1", What: "done"})
+	b.At(30, history.KindMoment, &history.Moment{Moment: "frame:x", What: "struck", ReachedT: at(10), DiedT: at(15)})
+	d := drawn(t, b)
+	assert.Equal(t, []string{"held 10-15"}, d.bars("faults", "moment"))
+	assert.Equal(t, []string{"held 0", "held 30"}, d.marks("faults", "moment"))
+	assert.Equal(t, []string{"fault 12-15"}, d.bars("faults", "executioner"))
+	assert.Equal(t, []string{"held 10-20"}, d.bars("wire", "rules"))
+}
+
+// Two runtimes that are there at once, a front before them, and the way out of one.
+func TestTheLanesOfAHandOff(t *testing.T) {
+	container := func(n int, what history.ContainerState) *history.Container {
+		return &history.Container{Role: "runtime", Incarnation: n, What: what}
+	}
+	b := (&ht.Builder{}).At(0, history.KindContainer, container(1, history.ContainerStarting)).At(5, history.KindContainer, container(1, history.ContainerStarted))
+	b.At(50, history.KindContainer, container(2, history.ContainerStarting))
+	b.At(60, history.KindFront, &history.Front{What: "routed", To: "runtime#2"}).At(70, history.KindFront, &history.Front{What: "call", Status: 200, TookNS: 4e6})
+	b.At(80, history.KindShutdown, &history.Shutdown{What: history.ShutdownSignal}).At(90, history.KindShutdown, &history.Shutdown{What: history.ShutdownDrained})
+	b.At(95, history.KindExit, &history.Exit{Role: "runtime", Incarnation: 1}).At(100, history.KindContainer, container(3, history.ContainerStarting))
+	b.At(120, history.KindEnd, &history.End{State: history.EndComplete})
+	d := drawn(t, b)
+	assert.Equal(t, []string{"up 0-95"}, d.bars("runtime", "container"))
+	assert.Equal(t, []string{"up 50-120"}, d.bars("runtime", "runtime#2"))
+	assert.Equal(t, []string{"up 100-120"}, d.bars("runtime", "runtime#3"))
+	assert.Equal(t, []string{"frame 70-74"}, d.bars("wire", "front"))
+	assert.Equal(t, []string{"draining 80-90"}, d.bars("runtime", "shutdown"))
 }
 
 // A load on very many actors is drawn in as many rows as can be looked at, in an

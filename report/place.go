@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -14,15 +15,34 @@ func (l *lanes) place(i int, e history.Event) mark {
 	switch b := e.Body.(type) {
 	case *history.Step:
 		return l.step(i, b)
-	case *history.Fault:
-		return l.fault(i, b)
-	case *history.Breakpoint:
-		return l.breakpoint(i, b)
 	case *history.Invoke:
 		l.begun[b.Op] = i
 		return mark{l.row(laneClients, l.asker(b)), styleEnd}
 	case *history.Return:
 		return l.returned(i, e, b)
+	case *history.End:
+		return mark{l.row(lanePlan, rowHarness), cond(b.State == history.EndComplete, styleNote, styleBroken)}
+	case *history.Noise:
+		row := l.row(laneHost, rowBusy)
+		l.extra(row, i, e.T.Add(-time.Duration(b.SpanNS)), time.Duration(b.SpanNS), styleNoise)
+		return mark{row, styleEnd}
+	case *history.Log:
+		return l.log(b)
+	case *history.Fault:
+		return l.fault(i, b)
+	case *history.Breakpoint:
+		return l.breakpoint(i, b)
+	case *history.Moment:
+		return l.moment(i, b)
+	case *history.TapStrike:
+		return l.strike(i, b)
+	}
+	return l.party(i, e)
+}
+
+// party places what the parties of the cell say of themselves.
+func (l *lanes) party(i int, e history.Event) mark {
+	switch b := e.Body.(type) {
 	case *history.Container:
 		return l.container(i, b)
 	case *history.Exit:
@@ -37,16 +57,16 @@ func (l *lanes) place(i int, e history.Event) mark {
 		return mark{l.row(laneRuntime, l.nameOf(b.Actor)), cond(b.Error == "", styleBeat, styleError)}
 	case *history.Frame:
 		return l.frame(i, b)
-	case *history.Log:
-		return l.log(b)
-	case *history.Noise:
-		row := l.row(laneHost, rowBusy)
-		l.extra(row, i, e.T.Add(-time.Duration(b.SpanNS)), time.Duration(b.SpanNS), styleNoise)
-		return mark{row, styleEnd}
-	case *history.End:
-		return mark{l.row(lanePlan, rowHarness), cond(b.State == history.EndComplete, styleNote, styleBroken)}
+	case *history.TapRule:
+		return l.rule(i, b)
+	case *history.Front:
+		return l.front(i, e, b)
+	case *history.Shutdown:
+		return l.shutdown(i, e, b)
 	}
-	return mark{l.row(laneOf(e.Party), cond(laneOf(e.Party) == lanePlan, rowHarness, rowLog)), styleNote}
+	role, _, _ := strings.Cut(e.Party, "#")
+	in := laneOf(role)
+	return mark{l.row(in, cmp.Or(map[lane]string{lanePlan: rowHarness, laneWire: role}[in], rowLog)), styleNote}
 }
 
 func cond[T any](yes bool, a, b T) T {
@@ -56,15 +76,14 @@ func cond[T any](yes bool, a, b T) T {
 	return b
 }
 
-// laneOf is the lane of a party, for what has none of its own.
-func laneOf(party string) lane {
-	role, _, _ := strings.Cut(party, "#")
+// laneOf is the lane of a role.
+func laneOf(role string) lane {
 	switch role {
 	case "engine":
 		return laneEngine
 	case "runtime":
 		return laneRuntime
-	case "tap":
+	case "tap", "front":
 		return laneWire
 	case "client":
 		return laneClients
@@ -90,8 +109,7 @@ func (l *lanes) fault(i int, b *history.Fault) mark {
 	case history.FaultBegun:
 		// What it does to its target is drawn with the target.
 		if l.isOpen("container " + b.Target) {
-			role, _, _ := strings.Cut(b.Target, "#")
-			l.begin("container "+b.Target, l.row(roleLane(role), rowContainer), i, styleDraining)
+			l.begin("container "+b.Target, l.open["container "+b.Target].row, i, styleDraining)
 		}
 		return l.begin(what, row, i, styleFault)
 	case history.FaultFailed:
@@ -151,12 +169,32 @@ func roleLane(role string) lane {
 	return laneHost
 }
 
+// containerRow is where an incarnation is drawn: after the one before it, or, where
+// that is still there, in a row of its own.
+func (l *lanes) containerRow(in lane, role, what string) int {
+	if in == laneWire {
+		return l.row(in, role)
+	}
+	if r, ok := l.homes[what]; ok {
+		return r
+	}
+	name := rowContainer
+	for other := range l.open {
+		if strings.HasPrefix(other, "container "+role+"#") {
+			name = strings.TrimPrefix(what, "container ")
+		}
+	}
+	l.homes[what] = l.row(in, name)
+	return l.homes[what]
+}
+
 func (l *lanes) container(i int, b *history.Container) mark {
 	in := roleLane(b.Role)
 	if in == laneHost {
 		return mark{l.row(in, b.Role), styleNote}
 	}
-	row, what := l.row(in, rowContainer), fmt.Sprintf("container %s#%d", b.Role, b.Incarnation)
+	what := fmt.Sprintf("container %s#%d", b.Role, b.Incarnation)
+	row := l.containerRow(in, b.Role, what)
 	switch b.What {
 	case history.ContainerStarting:
 		return l.begin(what, row, i, cond(b.Role == "engine", styleBooting, styleUp))
@@ -171,8 +209,9 @@ func (l *lanes) exit(i int, b *history.Exit) mark {
 	if in == laneHost {
 		return mark{l.row(in, b.Role), styleNote}
 	}
-	row := l.row(in, rowContainer)
-	l.begin(fmt.Sprintf("container %s#%d", b.Role, b.Incarnation), row, i, "")
+	what := fmt.Sprintf("container %s#%d", b.Role, b.Incarnation)
+	row := l.containerRow(in, b.Role, what)
+	l.begin(what, row, i, "")
 	switch b.Role {
 	case "engine":
 		l.endAll("health", i)
@@ -247,25 +286,82 @@ func (l *lanes) actor(i int, b *history.Actor) mark {
 	return mark{row, cond(b.Error == "", styleNote, styleError)}
 }
 
+// frame draws a frame from its arrival to what became of it.
 func (l *lanes) frame(i int, b *history.Frame) mark {
 	wire := b.Wire
 	if wire == "" {
 		wire = "envoy"
 	}
 	arrow := map[string]string{"to-engine": " → engine", "to-runtime": " → runtime", "to-client": " → client"}[b.Direction]
-	row := l.row(cond(wire == "gateway", laneGateway, laneWire), wire+arrow)
-	if from, ok := l.held[b.N]; ok && b.What != "held" {
-		delete(l.held, b.N)
-		l.bars = append(l.bars, bar{row, from, i, l.events[from].T, l.events[i].T, styleHeld})
-	}
+	row, what := l.row(cond(wire == "gateway", laneGateway, laneWire), wire+arrow), fmt.Sprint("frame ", l.events[i].Party, b.N)
 	switch b.What {
+	case "arrived":
+		return l.begin(what, row, i, cond(b.Type == "undecoded", styleError, styleFrame))
 	case "held":
-		l.held[b.N] = i
-		return mark{row, styleHeld}
+		return l.begin(what, row, i, styleHeld)
+	case "delivered":
+		if l.isOpen(what) {
+			return l.begin(what, row, i, "")
+		}
+		return mark{row, styleFrame}
 	case "dropped", "lost", "cut":
+		l.begin(what, row, i, "")
 		return mark{row, styleLost}
 	}
-	return mark{row, cond(b.Error == "", styleFrame, styleError)}
+	return mark{row, styleFrame}
+}
+
+// moment draws one from when it was there to the death that was to be then.
+func (l *lanes) moment(i int, b *history.Moment) mark {
+	row := l.row(laneFaults, "moment")
+	if b.ReachedT != 0 && b.DiedT > b.ReachedT {
+		l.extra(row, i, b.ReachedT, b.DiedT.Sub(b.ReachedT), styleHeld)
+	}
+	return mark{row, cond(b.What == "missed", styleBroken, styleHeld)}
+}
+
+func (l *lanes) strike(i int, b *history.TapStrike) mark {
+	row, what := l.row(laneFaults, "executioner"), "strike "+b.Rule+b.Target
+	switch b.What {
+	case "signaled":
+		return l.begin(what, row, i, styleFault)
+	case "died":
+		return l.begin(what, row, i, "")
+	}
+	return mark{row, cond(b.What == "failed", styleBroken, styleFault)}
+}
+
+// rule draws the time for which a rule of the tap held its frame.
+func (l *lanes) rule(i int, b *history.TapRule) mark {
+	row, what := l.row(laneWire, "rules"), "rule "+b.Rule
+	switch b.What {
+	case "reached":
+		return l.begin(what, row, i, styleHeld)
+	case "done", "expired", "failed":
+		l.begin(what, row, i, "")
+	}
+	return mark{row, cond(b.Error == "", styleNote, styleError)}
+}
+
+func (l *lanes) front(i int, e history.Event, b *history.Front) mark {
+	row := l.row(laneWire, "front")
+	if b.What == "routed" {
+		return mark{row, styleHeld}
+	}
+	l.extra(row, i, e.T, time.Duration(b.TookNS), cond(b.Error == "" && b.Status < 500, styleFrame, styleError))
+	return mark{row, styleEnd}
+}
+
+// shutdown draws the runtime's way out.
+func (l *lanes) shutdown(i int, e history.Event, b *history.Shutdown) mark {
+	row, what := l.row(laneRuntime, "shutdown"), "shutdown "+e.Party
+	switch b.What {
+	case history.ShutdownSignal:
+		return l.begin(what, row, i, styleDraining)
+	case history.ShutdownDrained:
+		l.begin(what, row, i, "")
+	}
+	return mark{row, cond(b.Error == "", styleNote, styleError)}
 }
 
 func (l *lanes) log(b *history.Log) mark {

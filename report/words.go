@@ -34,6 +34,8 @@ func newTeller(h *history.History) teller {
 			n.key(b.Actor, b.Key)
 		case *history.Actor:
 			n.key(b.Actor, b.Key)
+		case *history.Frame:
+			n.key(b.Actor, b.Key)
 		case *history.Plan:
 			n.steps = b.Steps
 		}
@@ -89,11 +91,51 @@ func (n teller) body(e history.Event) string {
 		return "/health: " + b.What
 	case *history.Envoy:
 		return "its connection to the engine: " + b.What + details("try ", number(b.Attempt), "waits ", wait(b.WaitNS), "code ", number(b.Code), "", b.Reason, "error ", b.Error)
-	case *history.Frame:
-		return fmt.Sprintf("frame %d %s, %s of %d bytes: %s", b.N, b.Direction, b.Type, b.Bytes, b.What)
-	default:
-		return other(e)
 	}
+	return n.rig(e)
+}
+
+// rig tells what the parties on the wires say, and of the moments that they are
+// there for.
+func (n teller) rig(e history.Event) string {
+	switch b := e.Body.(type) {
+	case *history.Frame:
+		return n.frame(b)
+	case *history.Front:
+		return "the front: " + b.What + details("to ", b.To, "", strings.TrimSpace(b.Method+" "+b.Path), "status ", number(b.Status), "took ", wait(b.TookNS), "error ", b.Error)
+	case *history.Shutdown:
+		return "on its way out: " + string(b.What) + details("", b.Signal, "exit ", b.Exit, "took ", wait(b.TookNS), "code ", number(b.Code), "error ", headline(b.Error))
+	case *history.TapTarget:
+		return fmt.Sprintf("the executioner's target %s, process %d: %s%s", b.Party, b.PID, b.What, details("error ", b.Error))
+	case *history.TapRule:
+		return fmt.Sprintf("%s, %s %s the delivery: %s%s", b.Rule, b.Do, b.When, b.What, details("frame ", number(int(b.Frame)), "then ", b.Held, "error ", b.Error))
+	case *history.TapStrike:
+		return fmt.Sprintf("%s of %s: %s%s", b.Signal, b.Target, b.What, details("at frame ", number(int(b.Frame)), "took ", wait(b.TookNS), "connections severed ", number(b.Severed), "frames lost ", number(b.Lost), "error ", b.Error))
+	case *history.Moment:
+		return fmt.Sprintf("the moment %s for %s: %s%s", b.Moment, b.Target, b.What, details("by ", b.Way, "frame ", number(int(b.Frame)), "then ", b.Held, "connections severed ", number(b.Severed), "frames lost ", number(b.Lost), "", b.Detail))
+	}
+	return other(e)
+}
+
+func (n teller) frame(b *history.Frame) string {
+	actor := ""
+	if b.Actor != "" {
+		actor = n.actor(b.Actor)
+	}
+	wire := ""
+	if b.Wire != "" {
+		wire = b.Wire + " "
+	}
+	return fmt.Sprintf("%sframe %d %s, %s of %d bytes: %s%s", wire, b.N, b.Direction, strings.TrimSpace(b.Type+" "+b.Detail), b.Bytes, b.What,
+		details("", actor, "generation ", number(int(b.Generation)), "the ", nth(b.Nth), "error ", b.Error))
+}
+
+// nth is a place in an order.
+func nth(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d. of its kind", n)
 }
 
 // step is what the plan calls it.
