@@ -361,9 +361,9 @@ type TapRule struct {
 
 // TapStrike is what the executioner did.
 type TapStrike struct {
-	Rule   string `json:"rule,omitempty"`  // none: the strike was asked for without one
+	Rule   string `json:"rule"`            // its id, or "strike-1" and so on of one without a rule
 	Frame  uint64 `json:"frame,omitempty"` // the frame it waited for
-	Target string `json:"target"`          // "engine#1"
+	Target string `json:"target"`          // "engine#1"; where severed, all of them: "engine#1+runtime#1"
 	Signal string `json:"signal"`
 	What   string `json:"what"` // "signaled", "died", "severed", "failed"
 	// TookNS is the length of the signal call, or the time from it to the death.

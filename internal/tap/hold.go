@@ -14,6 +14,7 @@ import (
 type armed struct {
 	Rule
 	out     Outcome
+	taken   bool      // a frame was selected
 	release chan Held // takes one word for who holds its frame
 }
 
@@ -68,14 +69,22 @@ func (t *Tap) match(f *frame) (chosen *armed) {
 			t.told(a, string(Failed))
 		default:
 			chosen = a
-			a.out.State, a.out.Frame, a.out.ArrivedT = Reached, f.N, f.arrived
-			if a.Do == DoHold || a.Do == DoStrike {
-				t.told(a, string(Reached))
+			a.taken, a.out.Frame, a.out.ArrivedT = true, f.N, f.arrived
+			if a.When == Before || a.Do != DoHold { // one that is held after its delivery is not there yet
+				t.reached(a)
 			}
 		}
 	}
 	t.order = waiting
 	return chosen
+}
+
+// reached tells that the frame is there. The lock is held.
+func (t *Tap) reached(a *armed) {
+	a.out.State = Reached
+	if a.Do == DoHold || a.Do == DoStrike {
+		t.told(a, string(Reached))
+	}
 }
 
 func (t *Tap) selects(m Match, f *frame) bool {
@@ -166,6 +175,9 @@ func (p *passage) hold() error {
 			p.ended(Failed, nil, err)
 			return err
 		}
+		p.t.mu.Lock()
+		p.t.reached(p.r)
+		p.t.mu.Unlock()
 	}
 	word, state := p.wait(p.r.Deadline)
 	switch {
@@ -317,7 +329,7 @@ func (t *Tap) Disarm(id string) (Outcome, error) {
 		t.mu.Unlock()
 		return Outcome{}, &UnknownRuleError{id}
 	}
-	if a.out.State == Armed {
+	if !a.taken && a.out.State == Armed {
 		defer t.mu.Unlock()
 		delete(t.rules, id)
 		for i, w := range t.order {

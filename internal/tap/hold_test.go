@@ -85,6 +85,19 @@ func TestHoldAfter(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, Done, out.State)
 	assert.Equal(t, exec_(t, 1, "a", "SELECT 1"), engine.next("what is behind it"))
+	r.close()
+	var order []string
+	for _, e := range r.out.events {
+		switch b := e.Body.(type) {
+		case *history.TapRule:
+			order = append(order, b.What)
+		case *history.Frame:
+			if b.Detail == "commit" && b.Direction == "to-engine" {
+				order = append(order, b.What)
+			}
+		}
+	}
+	assert.Equal(t, []string{"armed", "arrived", "delivered", "reached", "held", "done"}, order, "who is told that it is reached knows it delivered")
 }
 
 func TestHoldExpires(t *testing.T) {

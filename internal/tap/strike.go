@@ -15,11 +15,12 @@ import (
 // blow is a strike as it is carried out.
 type blow struct {
 	t     *Tap
-	rule  string // "": none
+	rule  string // its id, or the strike's
 	frame uint64
 	Strike
-	own *flow // whose frame is held; nil: none
-	out *Outcome
+	own    *flow // whose frame is held; nil: none
+	out    *Outcome
+	struck string // the targets, as events call them
 	// links are those that were severed: they are closed once the held frame is
 	// where it belongs.
 	links []*link
@@ -124,6 +125,10 @@ func (b *blow) strike(never <-chan Held) error {
 	targets, err := b.await(never)
 	if err != nil {
 		return err
+	}
+	b.struck = targets[0].Party
+	for _, g := range targets[1:] {
+		b.struck += "+" + g.Party
 	}
 	b.t.settle()
 	if err := b.signal(targets); err != nil {
@@ -332,7 +337,7 @@ func (b *blow) closeLinks() {
 	}
 	b.out.Severed = len(b.links)
 	b.t.emit.emit(clock.Now(), history.KindTapStrike, &history.TapStrike{
-		Rule: b.rule, Frame: b.frame, Target: b.Target, Signal: b.Signal, What: "severed",
+		Rule: b.rule, Frame: b.frame, Target: b.struck, Signal: b.Signal, What: "severed",
 		Severed: b.out.Severed, Lost: b.out.Lost,
 	})
 }
