@@ -219,8 +219,13 @@ func (t Trial) sweepText(b *strings.Builder) {
 }
 
 func outageText(b *strings.Builder, o *window.Outage) {
-	fmt.Fprintf(b, "  outage window  %s to the first answer of an actor, %s until nobody had to wait any more\n", seconds(o.Window()), seconds(o.WindowAll()))
-	fmt.Fprintf(b, "  health gap     %s of it (%s until nobody had to wait) with /health already ok%s\n", seconds(o.HealthGap()), seconds(o.HealthGapAll()), backoffText(o))
+	if len(o.Rows) > 0 { // without a sweep nobody measured them
+		fmt.Fprintf(b, "  outage window  %s to the first answer of an actor, %s until nobody had to wait any more\n", seconds(o.Window()), seconds(o.WindowAll()))
+		fmt.Fprintf(b, "  health gap     %s of it (%s until nobody had to wait) with /health already ok%s\n", seconds(o.HealthGap()), seconds(o.HealthGapAll()), backoffText(o))
+	}
+	for _, m := range o.Moments {
+		fmt.Fprintf(b, "  moment         %s\n", momentText(m))
+	}
 	fmt.Fprintf(b, "  engine         %s; down %s; /health seen ok %s after its start, at most %s late\n",
 		exitText(o), seconds(o.StartT.Sub(o.ExitT)), seconds(o.Healthy.Sub(o.StartT)), seconds(o.HealthUncertain))
 	busy := ""
@@ -228,6 +233,26 @@ func outageText(b *strings.Builder, o *window.Outage) {
 		busy = "  BUSY HOST: these times are not the engine's alone"
 	}
 	fmt.Fprintf(b, "  host           %v%s\n", o.Noise, busy)
+}
+
+// momentText is a strike that had a moment.
+func momentText(m history.Moment) string {
+	text := m.Moment + ": "
+	if m.ReachedT != 0 {
+		text += fmt.Sprintf("%s struck %.2f ms after it", m.Target, float64(m.SignalT.Sub(m.ReachedT).Microseconds())/1000)
+	} else {
+		text += m.Target + " struck"
+	}
+	if m.DiedT != 0 {
+		text += fmt.Sprintf(", dead %.1f ms after the signal", float64(m.DiedT.Sub(m.SignalT).Microseconds())/1000)
+	}
+	if m.Frame != 0 {
+		text += fmt.Sprintf("; frame %d %s", m.Frame, map[string]string{"drop": "dropped", "deliver": "delivered"}[m.Held])
+	}
+	if m.Severed > 0 {
+		text += fmt.Sprintf("; %d connections severed, with %d frames on them", m.Severed, m.Lost)
+	}
+	return text
 }
 
 func exitText(o *window.Outage) string {

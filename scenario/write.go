@@ -27,7 +27,7 @@ func (oneWrite) Begin(ctx context.Context, s *Stage) (Course, error) {
 	over := make(chan struct{})
 	go func() {
 		defer close(over)
-		s.Counter.TickAs(ctx, workload.WriteClient, s.Actors[0])
+		s.Counter.TickAs(ctx, workload.CommitClient, s.Actors[0])
 	}()
 	return Course{
 		Over: over,

@@ -58,6 +58,8 @@ type Row struct {
 type Outage struct {
 	// Strikes are all faults on the engine, in order: mostly one.
 	Strikes []Strike
+	// Moments are the strikes that waited for one, in order.
+	Moments []history.Moment
 	// Fault is the first of them; instants follow, on the history's clock.
 	Fault  history.Fault
 	FaultT clock.Mono // it begins
@@ -171,6 +173,10 @@ func (o *Outage) landmarks(events []history.Event) error {
 		switch b := e.Body.(type) {
 		case *history.Fault:
 			o.strike(e.T, b)
+		case *history.Moment:
+			if b.What == "struck" {
+				o.Moments = append(o.Moments, *b)
+			}
 		case *history.Exit:
 			// The cell's removal is nobody's fault.
 			if b.Role == engine && b.By != "teardown" && o.struck(e.T, b) {

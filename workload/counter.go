@@ -115,17 +115,14 @@ func (c *Counter) Tick(ctx context.Context, t probe.Target) history.Return {
 	return c.Gateway.Do(ctx, c.tick(t))
 }
 
-// WriteClient is the client of a write that a trial follows by name.
-const WriteClient = "write"
-
-// TickAs is Tick by a client of a name.
+// TickAs is Tick by a client of a name, as a trial follows it by.
 func (c *Counter) TickAs(ctx context.Context, client string, t probe.Target) history.Return {
 	r := c.tick(t)
 	r.Client = client
 	return c.Gateway.Do(ctx, r)
 }
 
-// CommitClient is the client of the write that Commit sends.
+// CommitClient is the client of a write in whose COMMIT a fault strikes.
 const CommitClient = "commit"
 
 // Commit writes once, by the action that always stops before its COMMIT, for a

@@ -33,7 +33,7 @@ func commitCut() []Entry {
 				Reconnect:  "fast",
 				Parts:      []scenario.Part{scenario.OneWrite()},
 				Sweep:      probe.Sweep{Timeout: time.Second, Bound: 60 * time.Second},
-				Invariants: []check.Invariant{check.CommitCut(workload.WriteClient, workload.Ledger, v.reached)},
+				Invariants: []check.Invariant{check.CommitCut(workload.CommitClient, workload.Ledger, v.reached)},
 			}
 		}})
 	}

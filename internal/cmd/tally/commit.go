@@ -10,7 +10,7 @@ import (
 	"github.com/killpoint/killpoint/workload"
 )
 
-// commit is a write that was held before its COMMIT.
+// commit is a write that was held before its COMMIT, or in it.
 type commit struct {
 	held bool   // when the fault struck
 	told string // what its caller was told: the outcome, and what came with it
@@ -22,7 +22,7 @@ type commit struct {
 
 // readCommits finds the writes of the trial's one client that has them held.
 func readCommits(h *history.History) []commit {
-	held := check.CommitHeld(workload.CommitClient).Check(h).State == check.Pass
+	held := check.CommitHeld(workload.CommitClient).Check(h).State == check.Pass || check.MomentHeld().Check(h).State == check.Pass
 	var order []string
 	commits, reads := map[string]*commit{}, map[string]string{} // by operation: the commit; the ledger's actor
 	actors := map[string]string{}                               // by operation
