@@ -45,6 +45,8 @@ type Row struct {
 // Difference is by how much a time of the second side is longer: the median of
 // all differences between a trial of the one and a trial of the other.
 type Difference struct {
+	// Pairs are those that it is from; with 0 there is none.
+	Pairs    int
 	Estimate time.Duration
 	// Low and High hold it between them with 95 %, whenever one stopped. Bounded
 	// is false where that takes more trials.
@@ -133,7 +135,7 @@ func difference(a, b []time.Duration) Difference {
 		}
 	}
 	slices.Sort(all)
-	d := Difference{Estimate: stats.Quantile(all, 0.5)}
+	d := Difference{Pairs: len(pairs), Estimate: stats.Quantile(all, 0.5)}
 	low, some := bound(pairs, 1)
 	high, others := bound(pairs, -1)
 	d.Low, d.High, d.Bounded = low, -high, some && others

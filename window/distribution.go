@@ -109,8 +109,9 @@ type Summary struct {
 type PhaseSpread struct {
 	Phase Phase
 	Distribution
-	// Share is that of all the windows' time: the shares add up to 1, which
-	// medians do not.
+	// Mean and Share, that of all the windows' time: these add up, which medians
+	// do not.
+	Mean  time.Duration
 	Share float64
 }
 
@@ -158,7 +159,10 @@ func SpreadPhases(trials [][]Part) []PhaseSpread {
 	}
 	var out []PhaseSpread
 	for _, p := range order {
-		out = append(out, PhaseSpread{p, Distribute(took[p]), float64(sum[p]) / float64(max(all, 1))})
+		out = append(out, PhaseSpread{
+			Phase: p, Distribution: Distribute(took[p]),
+			Mean: sum[p] / time.Duration(len(took[p])), Share: float64(sum[p]) / float64(max(all, 1)),
+		})
 	}
 	return out
 }

@@ -96,9 +96,23 @@ func (s *Search) refined(r *rand.Rand) []time.Duration {
 	case narrow(e.Safe, s.Width):
 		unsafe = n - watching
 	}
-	return slices.Concat(
+	return s.apart(slices.Concat(
 		s.around(r, e.Unsafe, s.likely.Unsafe, unsafe),
-		s.around(r, e.Safe, s.likely.Safe, n-unsafe))
+		s.around(r, e.Safe, s.likely.Safe, n-unsafe)))
+}
+
+// apart moves delays that are there twice by a step: two actors that are asked at
+// one delay of one trial show little more than one.
+func (s *Search) apart(delays []time.Duration) []time.Duration {
+	for i := range delays {
+		for slices.Contains(delays[:i], delays[i]) {
+			delays[i] -= s.step()
+			if delays[i] < 0 {
+				delays[i] = slices.Max(delays) + s.step()
+			}
+		}
+	}
+	return delays
 }
 
 // around are n delays, most of them where the edge is likely, and one in each of

@@ -82,6 +82,8 @@ name in capitals; else a line in killpoint.yaml. --show-settings says which.
 		newRunCommand(a),
 		newSweepCommand(a),
 		newMatrixCommand(a),
+		newCompareCommand(a),
+		newWindowCommand(a),
 		newReportCommand(a),
 		newMergeCommand(a),
 		newUpCommand(a),

@@ -162,13 +162,17 @@ const noFault = "none on the engine"
 
 // withoutEngine cuts the engine out of TEST/ENGINE/VARIANT, so that the engines
 // of one variant stand beside each other. There it is called by the end of its
-// path, or of its image's name.
+// path, or of its image's name. The trials of a sweep are numbered, and are all of
+// one scenario.
 func withoutEngine(name, engine string) string {
-	test, rest, _ := strings.Cut(name, "/")
-	if called, variant, ok := strings.Cut(rest, "/"); ok && called == pathpkg.Base(engine) {
-		return test + "/" + variant
+	levels := strings.Split(name, "/")
+	if last := len(levels) - 1; levels[0] == "sweep" && last > 1 && strings.Trim(levels[last], "0123456789") == "" {
+		levels = levels[:last]
 	}
-	return name
+	if len(levels) > 2 && levels[1] == pathpkg.Base(engine) {
+		levels = slices.Delete(levels, 1, 2)
+	}
+	return strings.Join(levels, "/")
 }
 
 // Run is the folder of its run.
