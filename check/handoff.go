@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"time"
 
@@ -80,9 +81,10 @@ func serves(h *history.History, r handoff.Request, within time.Duration) Finding
 	return failed(r.Seqs, "%s %s of actor %s, sent %s, was answered only after %v, bound %v", r.Name, r.Op, r.Key, r.Phase, r.Took.Round(time.Millisecond), within)
 }
 
-// slowHost: nothing but time went wrong, and the host was too busy for times.
+// slowHost: nothing but time went wrong, the client's or the engine's own, and the
+// host was too busy for times.
 func slowHost(h *history.History, r handoff.Request) bool {
-	late := r.Class != handoff.Failed || r.Return.Cause == history.CauseTimeout
+	late := r.Class != handoff.Failed || r.Return.Cause == history.CauseTimeout || r.Return.Status == http.StatusGatewayTimeout
 	return late && window.NoiseBetween(h, r.Sent, r.Returned).TooNoisy()
 }
 
@@ -193,4 +195,28 @@ func evictedActors(h *history.History) map[string][]uint64 {
 		}
 	}
 	return struck
+}
+
+// KilledTogether: the first engine and the first runtime that were killed got their
+// signals no further apart than that. Else the trial proved nothing of two deaths
+// in one moment. It never fails.
+func KilledTogether(within time.Duration) Invariant {
+	return Invariant{Name: "killed-together", Check: func(h *history.History) Finding {
+		exits := map[string]*history.Exit{}
+		for _, e := range h.ByTime() {
+			b, ok := e.Body.(*history.Exit)
+			if ok && b.By == "harness" && b.Signal == "SIGKILL" && exits[b.Role] == nil {
+				exits[b.Role] = b
+			}
+		}
+		engine, runtime := exits["engine"], exits["runtime"]
+		if engine == nil || runtime == nil {
+			return undecided("not both were killed")
+		}
+		apart := engine.SignalT.Sub(runtime.SignalT)
+		if apart = max(apart, -apart); apart > within {
+			return undecided("the signals to engine and runtime were sent %v apart, bound %v", apart, within)
+		}
+		return passed("the signals to engine and runtime were sent %v apart", apart)
+	}}
 }

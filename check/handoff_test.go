@@ -6,6 +6,7 @@ import (
 
 	"github.com/killpoint/killpoint/check"
 	"github.com/killpoint/killpoint/history"
+	"github.com/killpoint/killpoint/internal/clock"
 	ht "github.com/killpoint/killpoint/internal/historytest"
 )
 
@@ -55,6 +56,14 @@ func TestHandoffServes(t *testing.T) {
 		{"an actor that is not stopped refuses", with(func(b *ht.Builder) { b.Op(500, 510, ht.Flow("a", "x"), ht.NotApplied("a")) }), check.Fail, "sent after, got 500 user.not_applied"},
 		{"late", with(func(b *ht.Builder) { b.Op(120, 1300, ht.Flow("a", "x"), ht.OK("a", 2)) }), check.Fail, "was answered only after 1.18s, bound 1s"},
 		{"late on a busy host", with(func(b *ht.Builder) { b.Op(120, 1300, ht.Flow("a", "x"), ht.OK("a", 2)); busy(b) }), check.Inconclusive, "on a busy host"},
+		{"the engine's own time was over on a busy host", with(func(b *ht.Builder) {
+			b.Op(120, 170, ht.Flow("a", "x"), history.Return{Outcome: history.Info, Cause: history.CauseStatus, Status: 504, Code: "pegboard.route_subscribe_timeout"})
+			busy(b)
+		}), check.Inconclusive, "on a busy host"},
+		{"another error on a busy host", with(func(b *ht.Builder) {
+			b.Op(120, 170, ht.Flow("a", "x"), history.Return{Outcome: history.Info, Cause: history.CauseStatus, Status: 502})
+			busy(b)
+		}), check.Fail, "got 502"},
 		{"no end", with(func(b *ht.Builder) { b.Op(120, -1, ht.Flow("a", "x"), history.Return{}) }), check.Inconclusive, "has no end"},
 	})
 }
@@ -122,4 +131,24 @@ func judgeKnown(t *testing.T, bug check.KnownBug, inv check.Invariant, h *histor
 	if v.State != want {
 		t.Errorf("want %s, got %v", want, v)
 	}
+}
+
+func TestKilledTogether(t *testing.T) {
+	killed := func(engine, runtime int) func() *ht.Builder {
+		return func() *ht.Builder {
+			b := &ht.Builder{}
+			for role, ms := range map[string]int{"engine": engine, "runtime": runtime} {
+				if ms == 0 {
+					continue
+				}
+				b.At(ms, history.KindExit, &history.Exit{Role: role, Incarnation: 1, Signal: "SIGKILL", By: "harness", SignalT: clock.Mono(time.Duration(ms) * time.Millisecond)})
+			}
+			return b
+		}
+	}
+	judgeAll(t, check.KilledTogether(time.Millisecond), []verdictCase{
+		{"at once", killed(100, 100), check.Pass, "0s apart"},
+		{"one after the other", killed(100, 103), check.Inconclusive, "3ms apart, bound 1ms"},
+		{"one only", killed(100, 0), check.Inconclusive, "not both"},
+	})
 }

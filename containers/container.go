@@ -134,14 +134,53 @@ func (c *Container) Start(ctx context.Context) error {
 //
 // When ctx ends first, the container is left as it is then, signalled.
 func (c *Container) Stop(ctx context.Context, grace time.Duration) (history.Exit, error) {
-	sig := c.stopSignal
-	f := c.fault("stop", WayDocker, fmt.Sprintf("%s, SIGKILL after %v", sig, grace))
+	return c.StopWith(ctx, grace, 0, c.stopSignal)
+}
+
+// StopWith is Stop by other signals than the container's own: each is sent gap
+// after the one before, unless the container has left by then. The grace counts
+// from the first.
+func (c *Container) StopWith(ctx context.Context, grace, gap time.Duration, signals ...string) (history.Exit, error) {
+	f := c.fault("stop", WayDocker, stopText(grace, gap, signals))
 	return c.end(ctx, f, func(l *life) error {
-		if err := l.send(ctx, sig, WayDocker); err != nil {
-			return err
+		over := clock.Now().Add(grace)
+		for i, sig := range signals {
+			if i > 0 {
+				if left, err := l.leavesBy(ctx, min(clock.Now().Add(gap), over)); left || err != nil {
+					return err
+				}
+			}
+			if err := l.send(ctx, sig, WayDocker); err != nil {
+				if i > 0 && errors.Is(err, ErrNotRunning) {
+					return nil // it left in the very moment
+				}
+				return err
+			}
 		}
-		return l.killAfter(ctx, grace, sig)
+		return l.killAfter(ctx, over.Sub(clock.Now()), strings.Join(signals, ", "))
 	})
+}
+
+func stopText(grace, gap time.Duration, signals []string) string {
+	text := signals[0]
+	for _, sig := range signals[1:] {
+		text += fmt.Sprintf(", %s after %v", sig, gap)
+	}
+	return fmt.Sprintf("%s, SIGKILL after %v", text, grace)
+}
+
+// leavesBy waits for the life's end until then, and says whether it came.
+func (l *life) leavesBy(ctx context.Context, then clock.Mono) (bool, error) {
+	timer := time.NewTimer(then.Sub(clock.Now()))
+	defer timer.Stop()
+	select {
+	case <-l.exited:
+		return true, nil
+	case <-ctx.Done():
+		return false, fmt.Errorf("wait for the exit after a signal: %w", context.Cause(ctx))
+	case <-timer.C:
+		return false, nil
+	}
 }
 
 // Kill sends SIGKILL by the Docker API and returns the exit record.

@@ -17,6 +17,9 @@ type Target interface {
 	// Stop sends the container's stop signal and, when grace has passed
 	// without an exit, SIGKILL. It returns the exit record of the incarnation.
 	Stop(ctx context.Context, grace time.Duration) (history.Exit, error)
+	// StopWith is Stop by the given signals, each gap after the one before. The
+	// grace counts from the first.
+	StopWith(ctx context.Context, grace, gap time.Duration, signals ...string) (history.Exit, error)
 	// Kill sends SIGKILL.
 	Kill(ctx context.Context) (history.Exit, error)
 	// Terminate sends the container's stop signal and does not wait for what
@@ -60,6 +63,37 @@ func bounded(ctx context.Context, d time.Duration) (context.Context, context.Can
 }
 
 func (s stop) String() string { return fmt.Sprintf("SIGTERM, SIGKILL after %v", s.grace) }
+
+// StopWith asks the target to leave by that signal, as in "SIGINT", and kills it
+// after grace.
+func StopWith(signal string, grace time.Duration) Fault {
+	return stopWith{grace: grace, signals: []string{signal}}
+}
+
+// StopTwice asks the target to leave by SIGTERM, and once more after the gap, as
+// an impatient person or platform does, and kills it grace after the first.
+func StopTwice(gap, grace time.Duration) Fault {
+	return stopWith{grace: grace, gap: gap, signals: []string{"SIGTERM", "SIGTERM"}}
+}
+
+type stopWith struct {
+	grace, gap time.Duration
+	signals    []string
+}
+
+func (s stopWith) Strike(ctx context.Context, t Target) (history.Exit, error) {
+	ctx, cancel := bounded(ctx, s.grace+landBound)
+	defer cancel()
+	return t.StopWith(ctx, s.grace, s.gap, s.signals...)
+}
+
+func (s stopWith) String() string {
+	text := s.signals[0]
+	for _, sig := range s.signals[1:] {
+		text += fmt.Sprintf(", %s after %v", sig, s.gap)
+	}
+	return fmt.Sprintf("%s, SIGKILL after %v", text, s.grace)
+}
 
 // Kill ends the target by SIGKILL: no handler, no drain.
 func Kill() Fault { return kill{} }

@@ -3,6 +3,7 @@ package fault_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -25,6 +26,11 @@ type target struct {
 
 func (t *target) Stop(ctx context.Context, grace time.Duration) (history.Exit, error) {
 	t.how, t.grace = "stop", grace
+	return t.struck(ctx, 0)
+}
+
+func (t *target) StopWith(ctx context.Context, grace, gap time.Duration, signals ...string) (history.Exit, error) {
+	t.how, t.grace = fmt.Sprint("stop with ", signals, " ", gap), grace
 	return t.struck(ctx, 0)
 }
 
@@ -142,4 +148,19 @@ func TestByDockerIsNotPrecise(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "kill", got.how)
 	assert.Equal(t, "SIGKILL, by the Docker API", f.String())
+}
+
+func TestStopWith(t *testing.T) {
+	for want, f := range map[string]fault.Fault{
+		"stop with [SIGINT] 0s":             fault.StopWith("SIGINT", 3*time.Second),
+		"stop with [SIGTERM SIGTERM] 200ms": fault.StopTwice(200*time.Millisecond, 3*time.Second),
+	} {
+		got := &target{}
+		_, err := f.Strike(t.Context(), got)
+		require.NoError(t, err)
+		assert.Equal(t, want, got.how)
+		assert.Equal(t, 3*time.Second, got.grace)
+	}
+	assert.Equal(t, "SIGINT, SIGKILL after 3s", fault.StopWith("SIGINT", 3*time.Second).String())
+	assert.Equal(t, "SIGTERM, SIGTERM after 200ms, SIGKILL after 3s", fault.StopTwice(200*time.Millisecond, 3*time.Second).String())
 }

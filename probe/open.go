@@ -69,8 +69,9 @@ func (p *progress) value() Progress {
 // the close code where the other side closed it, its Code the reason, its Value
 // a [Progress] of the pongs.
 type Socket struct {
-	conn *websocket.Conn
-	got  *progress
+	conn    *websocket.Conn
+	writing sync.Mutex // held to write to it
+	got     *progress
 
 	opened chan error          // one, from hold
 	pongs  chan pong           // at most one that nobody has taken
@@ -174,6 +175,14 @@ func (s *Socket) read() error {
 // Ended is closed when the operation has returned.
 func (s *Socket) Ended() <-chan struct{} { return s.over }
 
+// Ping sends a ping, whose pong counts when it comes. Where it fails, the
+// operation returns soon.
+func (s *Socket) Ping() error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	return s.conn.WriteJSON(map[string]string{"type": "ping"})
+}
+
 // Prove has the operation return with whether the WebSocket, as it was opened,
 // still works: it sends a ping and waits for its pong until the deadline. It
 // returns at once where the operation has.
@@ -187,7 +196,7 @@ func (s *Socket) Prove(ctx context.Context, deadline clock.Mono) {
 	default:
 	}
 	// Where it fails, the reader meets the same error, or silence.
-	_ = s.conn.WriteJSON(map[string]string{"type": "ping"})
+	_ = s.Ping()
 	select {
 	case <-s.over:
 	case p := <-s.pongs:

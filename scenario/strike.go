@@ -331,6 +331,9 @@ func (t *trial) actorOf(key string) (string, error) {
 // strikeNow strikes at once: by the executioner where there is one and it can, as
 // platforms do elsewhere.
 func (t *trial) strikeNow(ctx context.Context, k strike) error {
+	if f, ok := k.fault.(cellFault); ok {
+		return f.strikeCell(ctx, t.cell)
+	}
 	if _, precise := k.fault.(fault.Precise); !precise || t.cell.Tap() == nil {
 		// It has a bound of its own, which knows its grace.
 		_, err := k.fault.Strike(ctx, t.target(k.on))

@@ -109,6 +109,16 @@ func TestExits(t *testing.T) {
 	carryOutGroup(t, catalog.Exits)
 }
 
+func TestBothKilled(t *testing.T) {
+	t.Parallel()
+	carryOutGroup(t, catalog.BothKilled)
+}
+
+func TestEngineExit(t *testing.T) {
+	t.Parallel()
+	carryOutGroup(t, catalog.EngineExit)
+}
+
 // TestKnownBugs carries the known bugs out, by name. `make itest` expects those
 // to show that always did; `make known-bugs` runs every side of all of them.
 func TestKnownBugs(t *testing.T) {

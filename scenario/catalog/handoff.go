@@ -9,6 +9,7 @@ import (
 	"github.com/killpoint/killpoint/containers"
 	"github.com/killpoint/killpoint/handoff"
 	"github.com/killpoint/killpoint/history"
+	"github.com/killpoint/killpoint/probe"
 	"github.com/killpoint/killpoint/report"
 	"github.com/killpoint/killpoint/scenario"
 	"github.com/killpoint/killpoint/workload"
@@ -36,14 +37,18 @@ type handing struct {
 // a handoff from an outage.
 const servedWithin = 3 * time.Second
 
-// flow is so little that five cells side by side leave two cores half idle: a
-// stream that does not wait for answers would else stand still for good.
-var flow = workload.Flow{Actors: 6, Every: 25 * time.Millisecond, Timeout: 10 * time.Second}
+// flow is so little that two or three cells side by side leave two cores half idle:
+// a stream that does not wait for answers would else stand still for good. calm is
+// for five cells.
+var (
+	flow = workload.Flow{Actors: 6, Every: 25 * time.Millisecond, Timeout: 10 * time.Second}
+	calm = workload.Flow{Actors: 4, Every: 50 * time.Millisecond, Timeout: 10 * time.Second}
+)
 
 var handings = []handing{
 	{
-		name: "rolling", front: containers.FrontHTTP, least: 300, code: 143,
-		part: scenario.Handoff{By: scenario.HandRolling, Flow: flow, Before: 3 * time.Second, After: 6 * time.Second},
+		name: "rolling", front: containers.FrontHTTP, least: 150, code: 143,
+		part: scenario.Handoff{By: scenario.HandRolling, Flow: calm, Before: 3 * time.Second, After: 6 * time.Second},
 	},
 	{
 		name: "rolling/2000-requests", front: containers.FrontHTTP, least: 2000, code: 143, extra: true,
@@ -148,6 +153,30 @@ func readHandoff(t report.Trial) *handoff.Handoff {
 // Tables are all tables over the trials of a run.
 func Tables(trials []report.Trial, engines []string) []string {
 	matrix, details := ExitTables(trials)
-	all := []string{HandoffTable(trials), matrix, details, KnownBugsTable(trials, engines)}
+	all := []string{HandoffTable(trials), EngineExitTable(trials), matrix, details, KnownBugsTable(trials, engines)}
 	return slices.DeleteFunc(all, func(s string) bool { return s == "" })
+}
+
+// BothKilled is the group in which engine and runtime die together.
+const BothKilled = "both-killed"
+
+// bothKilled kills them in both orders, and in one moment. What the killed engine
+// had leases of, of a runtime that is gone, too, it holds for 30 s.
+func bothKilled() []Entry {
+	const apart, bound = 300 * time.Millisecond, 45 * time.Second
+	var entries []Entry
+	for _, v := range []struct {
+		name   string
+		gap    time.Duration
+		within time.Duration // between the signals
+	}{{"same-ms", 0, time.Millisecond}, {"engine-first", apart, apart + 50*time.Millisecond}, {"runtime-first", -apart, apart + 50*time.Millisecond}} {
+		entries = append(entries, Entry{Group: BothKilled, Variant: v.name, Test: "TestBothKilled", Extra: true, build: func(Options) scenario.Scenario {
+			return scenario.Scenario{
+				Fault: scenario.BothKilled(v.gap), Reconnect: "fast",
+				Sweep:      probe.Sweep{Delays: fewDelays, Timeout: time.Second, Bound: bound},
+				Invariants: []check.Invariant{check.KilledTogether(v.within), check.SingleLiveGeneration(), check.OldGenerationSilent()},
+			}
+		}})
+	}
+	return entries
 }
