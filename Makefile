@@ -26,6 +26,7 @@ STRIKES ?= 200
 FUZZ    ?= 40000x
 BENCH   ?= .
 
+ACTIONLINT_VERSION := v1.7.12
 LINTER_VERSION := v2.15.0
 LINTER         := .bin/golangci-lint-$(LINTER_VERSION)
 
@@ -53,7 +54,7 @@ images: setup ## make the images of a run and print the settings that name them
 	@$(make_images)
 
 itest: setup ## run the scenarios on the real engine
-	@$(with_images) $(call with_out,) go test -count=1 -timeout 20m -parallel '$(CELLS)' -v -skip '^(TestScorecard|TestDockerInDocker.*)$$' -run '$(value RUN)' ./tests
+	@$(with_images) $(call with_out,) go test -count=1 -timeout 20m -parallel '$(CELLS)' -v -skip '^(TestScorecard|TestByHand|TestDockerInDocker.*)$$' -run '$(value RUN)' ./tests
 
 itest-dind: setup ## the same against a Docker daemon in a container of its own
 	@go build -o .bin/dind ./internal/cmd/dind
@@ -81,7 +82,11 @@ browser: ## install a browser for the tests of the report's page, where none is
 unit: setup browser ## run all other tests, with the race detector
 	@$(with_binary) go test -race -timeout 10m $(unit_packages)
 
-test: unit itest scorecard ## run everything
+by-hand: setup ## run the guide's page on a race by hand, with compose.yaml
+	@scripts/compose-up.sh
+	@$(with_images) go test -count=1 -timeout 10m -run '^TestByHand$$' ./tests
+
+test: unit itest scorecard by-hand ## run everything
 
 bench: setup ## measure: cell start, engine restart, teardown, codec, reaper
 	@$(with_binary) go test -p 1 -run '^$$' -bench '$(BENCH)' -benchmem -timeout 20m ./...
@@ -89,12 +94,13 @@ bench: setup ## measure: cell start, engine restart, teardown, codec, reaper
 fuzz: ## run every fuzz target for FUZZ inputs (40000x), or for a time (10s)
 	@scripts/fuzz.sh '$(FUZZ)'
 
-lint: $(LINTER) ## check formats, go vet, golangci-lint, go.mod, shell syntax
+lint: $(LINTER) ## check formats, go vet, golangci-lint, go.mod, shell syntax, workflows
 	@test -z "$$(gofmt -l .)" || { echo 'not formatted by gofmt:'; gofmt -l .; exit 1; }
 	@go vet ./...
 	@go mod tidy -diff
-	@for f in scripts/*.sh; do sh -n "$$f" || exit 1; done; bash -n .ci/run
+	@for f in scripts/*.sh dind-image/*.sh; do sh -n "$$f" || exit 1; done; bash -n .ci/run
 	@$(LINTER) run ./...
+	@go run github.com/rhysd/actionlint/cmd/actionlint@$(ACTIONLINT_VERSION)
 
 $(LINTER):
 	@mkdir -p .bin
