@@ -20,7 +20,8 @@ const usage = `usage: rig sandbox            keep a network namespace that has n
        rig front http|tcp     the same, and balance calls or connections to the runtimes
        rig caller             tell whoever connects to port 8080 by which address it comes
        rig reaper SESSION     remove what SESSION left, once standard input ends
-       rig routes             print the routes of this network namespace`
+       rig routes             print the routes of this network namespace
+       rig closed             succeed if none of them leads out`
 
 var errUsage = errors.New(usage)
 
@@ -41,6 +42,8 @@ func run(args []string) error {
 		return caller()
 	case len(args) == 2 && args[0] == "reaper":
 		return reap(args[1])
+	case len(args) == 1 && args[0] == "closed":
+		return closed()
 	case len(args) == 1 && args[0] == "routes":
 		return routes(os.Stdout)
 	}

@@ -27,7 +27,7 @@ import (
 )
 
 func TestUsage(t *testing.T) {
-	for _, args := range [][]string{nil, {"nap"}, {"front"}, {"front", "udp"}, {"sandbox", "x"}, {"caller", "x"}, {"reaper"}, {"reaper", "a", "b"}} {
+	for _, args := range [][]string{nil, {"nap"}, {"front"}, {"front", "udp"}, {"sandbox", "x"}, {"caller", "x"}, {"closed", "x"}, {"reaper"}, {"reaper", "a", "b"}} {
 		assert.ErrorIs(t, run(args), errUsage, "%q", args)
 	}
 }
@@ -71,6 +71,12 @@ func TestSandboxHasNoWayOut(t *testing.T) {
 	inside := readRoutes(t, docker, container.NetworkMode("container:"+id))
 	requireNoWayOut(t, inside)
 	assert.NotEmpty(t, inside.Routes, "the network itself must stay reachable")
+
+	code, _, stderr := runToEnd(t, docker, create(t, docker, container.NetworkMode("container:"+id), nil, "closed"))
+	assert.Zero(t, code, stderr)
+	code, _, stderr = runToEnd(t, docker, create(t, docker, container.NetworkMode(netw), nil, "closed"))
+	assert.EqualValues(t, 1, code)
+	assert.Contains(t, stderr, "there is a way out")
 }
 
 // What a daemon elsewhere publishes is answered, and nobody else is.

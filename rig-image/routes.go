@@ -47,6 +47,19 @@ func routes(out io.Writer) error {
 	return nil
 }
 
+// closed fails where there is a way out: a sandbox's health, where something has
+// to wait for it that reads no output.
+func closed() error {
+	out, err := waysOut(nil)
+	if err != nil {
+		return err
+	}
+	if len(out) > 0 {
+		return fmt.Errorf("there is a way out: %s", out)
+	}
+	return nil
+}
+
 func tryAddress(network, address string) try {
 	t := try{Address: address}
 	conn, err := net.Dial(network, address)

@@ -6,7 +6,6 @@ package scenario
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 	"time"
 
@@ -83,9 +82,6 @@ type Scenario struct {
 	// Known bugs that this restart may meet: a failure that bears the mark of
 	// one, and is nothing else, is called known.
 	Known []check.KnownBug
-	// Cells gives the trial its cell and takes it back. nil makes one for it and
-	// removes it.
-	Cells Cells
 	// Again is the command that runs this scenario again, for failures.
 	Again string
 }
@@ -115,11 +111,7 @@ func (s Scenario) Slug() string {
 // invariants are those of every restart, its parts' and the scenario's own.
 func (s Scenario) invariants() []check.Invariant {
 	var all []check.Invariant
-	script, scripted := s.script()
 	switch {
-	case scripted && s.endsEngine():
-		all = append(all, check.FaultLanded(), check.EngineStaysUp())
-	case scripted:
 	case s.endsEngine():
 		all = append(all, check.FaultLanded(), check.EngineStaysUp(), check.AnswersWithin(s.Sweep.Bound))
 	case s.Fault != nil:
@@ -127,9 +119,6 @@ func (s Scenario) invariants() []check.Invariant {
 	}
 	if s.tapped() && s.Fault != nil {
 		all = append(all, check.MomentHeld())
-	}
-	if scripted {
-		return slices.Concat(all, script.Invariants(), s.Invariants)
 	}
 	all = append(all,
 		check.RightActor(),
@@ -141,10 +130,6 @@ func (s Scenario) invariants() []check.Invariant {
 	}
 	return append(all, s.Invariants...)
 }
-
-// Judges are all invariants that the scenario is held to: for who judges a stored
-// history of it.
-func (s Scenario) Judges() []check.Invariant { return s.invariants() }
 
 // Observe is called with every event of a trial as it is recorded; it must
 // not block. It is for progress.

@@ -332,3 +332,28 @@ func TestDindRootfsSaysWhatIsWrong(t *testing.T) {
 		})
 	}
 }
+
+func TestComposeUp(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change  func(*machine)
+		install bool
+		says    string
+	}{
+		"the plugin":            {change: func(m *machine) { m.stub("docker", `[ "$*" = "compose version" ]`) }},
+		"the old one":           {change: func(m *machine) { m.stub("docker-compose", ``) }},
+		"neither":               {install: true},
+		"docker without plugin": {change: func(m *machine) { m.stub("docker", `exit 1`) }, install: true},
+		"not root":              {change: func(m *machine) { m.stub("id", `echo 1000`) }, says: "docker-compose missing, and installing needs root"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := newMachine(t)
+			if tt.change != nil {
+				tt.change(m)
+			}
+			out, ok := m.run("compose-up.sh")
+			assert.Equal(t, tt.says == "", ok, out)
+			assert.Contains(t, out, tt.says)
+			assert.Equal(t, tt.install, strings.Contains(m.read("apt"), "install -y --no-install-recommends docker-compose\n"))
+		})
+	}
+}

@@ -60,11 +60,12 @@ func makeImages(ctx context.Context, docker client.APIClient, engines string, bi
 	if err != nil {
 		return err
 	}
-	var settings []string
+	var settings, refs []string
 	for _, s := range sources {
 		settings = append(settings, s.String())
 		err := timed("engine "+s.String(), func() (string, error) {
 			img, err := engineimage.Ensure(ctx, docker, s)
+			refs = append(refs, img.Ref)
 			return img.Ref, err
 		})
 		if err != nil {
@@ -72,6 +73,10 @@ func makeImages(ctx context.Context, docker client.APIClient, engines string, bi
 		}
 	}
 	if err := export(out, "KILLPOINT_ENGINES", strings.Join(settings, ",")); err != nil {
+		return err
+	}
+	// For compose.yaml, which has one engine.
+	if err := export(out, "KILLPOINT_ENGINE_IMAGE", refs[0]); err != nil {
 		return err
 	}
 	if binary {
