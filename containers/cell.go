@@ -51,6 +51,8 @@ type Cell struct {
 	all     []*Container
 	added   []*added
 	healthy map[int]bool // incarnations of the engine whose first good answer is recorded
+	// renewals counts how often the cell was made new.
+	renewals int
 
 	closing sync.Mutex
 	closed  bool

@@ -52,6 +52,7 @@ type Tap struct {
 	container *Container
 	client    *tap.Client
 	ports     map[int]*port
+	token     string // of its control port
 
 	mu      sync.Mutex
 	strikes map[*strike]bool // that may yet end somebody
@@ -81,10 +82,16 @@ func (c *Cell) buildTap(ctx context.Context, rig string) error {
 	if t.container, err = c.createTap(ctx, ref, token, sandbox); err != nil {
 		return err
 	}
+	t.token = token
+	return t.start(ctx)
+}
+
+// start starts the tap's container, and returns when it takes calls.
+func (t *Tap) start(ctx context.Context) error {
 	if err := t.container.Start(ctx); err != nil {
 		return err
 	}
-	t.client = tap.NewClient(c.url(ports[tapControlPort]), token, c.session.host)
+	t.client = tap.NewClient(t.cell.url(t.ports[tapControlPort]), t.token, t.cell.session.host)
 	return t.ready(ctx)
 }
 

@@ -3,6 +3,7 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -196,7 +197,7 @@ func (t *trace) failure(outer context.Context, err error, readOnly bool) history
 func answer(resp *http.Response, body []byte, r Request) history.Return {
 	ret := history.Return{
 		Outcome: history.OK, Status: resp.StatusCode,
-		AnsweredBy: resp.Header.Get(HeaderActor), Generation: generation(resp.Header),
+		AnsweredBy: answeredBy(resp.Header), Generation: generation(resp.Header),
 	}
 	if resp.StatusCode >= http.StatusBadRequest {
 		ret.Cause, ret.Code = history.CauseStatus, errorCode(resp.Header, body)
@@ -258,8 +259,17 @@ func errorCode(h http.Header, body []byte) string {
 	return ""
 }
 
+// RivetKit's own names for the headers, of runtimes that are not the fixture.
+const (
+	rivetActor      = "X-Rivet-Actor"
+	rivetGeneration = "X-Rivet-Actor-Generation"
+)
+
+// answeredBy is the actor that says of itself that it answered.
+func answeredBy(h http.Header) string { return cmp.Or(h.Get(HeaderActor), h.Get(rivetActor)) }
+
 func generation(h http.Header) int64 {
-	n, err := strconv.ParseInt(h.Get(HeaderGeneration), 10, 64)
+	n, err := strconv.ParseInt(cmp.Or(h.Get(HeaderGeneration), h.Get(rivetGeneration)), 10, 64)
 	if err != nil {
 		return -1
 	}

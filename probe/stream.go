@@ -100,7 +100,7 @@ func readChunks(body io.Reader, got *progress, each func(n int)) error {
 func streamed(outer context.Context, begun *trace, resp *http.Response, p Progress, err error) history.Return {
 	ret := history.Return{
 		Outcome: history.OK, Status: resp.StatusCode,
-		AnsweredBy: resp.Header.Get(HeaderActor), Generation: generation(resp.Header),
+		AnsweredBy: answeredBy(resp.Header), Generation: generation(resp.Header),
 	}
 	var wrong *wrongChunkError
 	switch {

@@ -140,7 +140,8 @@ func (r *Runner) Once(ctx context.Context, j Job, missed []report.Attempt) (repo
 }
 
 // All carries out the jobs, so many at a time, and returns the harness's own
-// errors. Jobs that are not begun when the context ends are left out.
+// errors, but for those that a trial's verdict shows. Jobs that are not begun when
+// the context ends are left out.
 func (r *Runner) All(ctx context.Context, jobs []Job, atATime int) error {
 	var mu sync.Mutex
 	var errs []error
@@ -151,7 +152,7 @@ func (r *Runner) All(ctx context.Context, jobs []Job, atATime int) error {
 			if ctx.Err() != nil {
 				return nil
 			}
-			if _, err := r.CarryOut(ctx, j); err != nil {
+			if trial, err := r.CarryOut(ctx, j); err != nil && Fine(trial) {
 				mu.Lock()
 				defer mu.Unlock()
 				errs = append(errs, fmt.Errorf("%s could not be carried out: %w", j.Name, err))

@@ -38,6 +38,9 @@ const (
 	MidStream     Place = "mid-stream"     // between the first chunk of a stream and its second
 )
 
+// Places are all of them.
+var Places = []Place{OnStart, BeforeRunning, BetweenWrites, BeforeCommit, AfterCommit, OnStop, InDrain, MidStream}
+
 // Arm has the fixture hold the next one that reaches the place, for at most
 // deadline.
 func (s *Stage) Arm(ctx context.Context, at Place, deadline time.Duration) error {

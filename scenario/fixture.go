@@ -20,6 +20,9 @@ func (s Scenario) NeedsFixture() string {
 			return fmt.Sprintf("%v: only the fixture has breakpoints", k.at)
 		}
 	}
+	if _, _, held := s.At.AtBreakpoint(); held {
+		return fmt.Sprintf("%v: only the fixture has breakpoints", s.At)
+	}
 	switch {
 	case s.Reconnect != "" && s.Reconnect != "rivet":
 		return fmt.Sprintf("only the fixture has a reconnect policy %q", s.Reconnect)

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/killpoint/killpoint/moment"
 	"github.com/killpoint/killpoint/workload"
 )
 
@@ -17,6 +18,7 @@ func TestNeedsFixture(t *testing.T) {
 	for want, s := range map[string]Scenario{
 		"transaction held before its COMMIT: only the fixture has breakpoints": {Parts: []Part{CommitHeld()}},
 		"only the fixture's actors do that":                                    {Parts: []Part{Asleep(time.Second)}},
+		"only the fixture has breakpoints":                                     {At: moment.Breakpoint("before-commit")},
 		`reconnect policy "fast"`:                                              {Reconnect: "fast"},
 		"only the fixture's actors beat (kv)":                                  {Heartbeat: "kv"},
 		"protocol 8":                                                           {Protocol: 8},

@@ -6,6 +6,7 @@ package scenario
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -82,6 +83,9 @@ type Scenario struct {
 	// Known bugs that this restart may meet: a failure that bears the mark of
 	// one, and is nothing else, is called known.
 	Known []check.KnownBug
+	// Cells gives the trial its cell and takes it back. nil makes one for it and
+	// removes it.
+	Cells Cells
 	// Again is the command that runs this scenario again, for failures.
 	Again string
 }
@@ -111,7 +115,11 @@ func (s Scenario) Slug() string {
 // invariants are those of every restart, its parts' and the scenario's own.
 func (s Scenario) invariants() []check.Invariant {
 	var all []check.Invariant
+	script, scripted := s.script()
 	switch {
+	case scripted && s.endsEngine():
+		all = append(all, check.FaultLanded(), check.EngineStaysUp())
+	case scripted:
 	case s.endsEngine():
 		all = append(all, check.FaultLanded(), check.EngineStaysUp(), check.AnswersWithin(s.Sweep.Bound))
 	case s.Fault != nil:
@@ -119,6 +127,9 @@ func (s Scenario) invariants() []check.Invariant {
 	}
 	if s.tapped() && s.Fault != nil {
 		all = append(all, check.MomentHeld())
+	}
+	if scripted {
+		return slices.Concat(all, script.Invariants(), s.Invariants)
 	}
 	all = append(all,
 		check.RightActor(),
@@ -130,6 +141,10 @@ func (s Scenario) invariants() []check.Invariant {
 	}
 	return append(all, s.Invariants...)
 }
+
+// Judges are all invariants that the scenario is held to: for who judges a stored
+// history of it.
+func (s Scenario) Judges() []check.Invariant { return s.invariants() }
 
 // Observe is called with every event of a trial as it is recorded; it must
 // not block. It is for progress.

@@ -187,7 +187,7 @@ func (t *trial) carryOut(ctx context.Context) (err error) {
 	defer quiet()
 	// The caller's context may have ended already: what was made is removed
 	// on one of its own.
-	defer func() { err = errors.Join(err, t.cleanUp()) }()
+	defer func() { err = errors.Join(err, t.cleanUp(err == nil)) }()
 
 	for i, s := range steps {
 		t.w.Record("harness", history.KindStep, &history.Step{N: i + 1, State: history.StepBegun})
@@ -285,7 +285,7 @@ func (t *trial) startCell(ctx context.Context) error {
 			return err
 		}
 	}
-	cell, err := t.session.Run(ctx, containers.CellConfig{
+	cell, err := t.cells().Get(ctx, containers.CellConfig{
 		Name:         t.Slug(),
 		Engine:       t.Engine,
 		EngineConfig: t.engineConfig(),
@@ -478,9 +478,10 @@ func (t *trial) readBack(caller context.Context) error {
 	return context.Cause(caller)
 }
 
-// cleanUp gives each its own bound: a part that does not end must not keep the
+// cleanUp leaves the cell as what it is: sound, where the trial went as planned,
+// or not to be used again. It gives each its own bound: a part that does not end must not keep the
 // cell from being removed.
-func (t *trial) cleanUp() error {
+func (t *trial) cleanUp(sound bool) error {
 	var errs []error
 	for _, p := range t.parts {
 		ctx, cancel := bounded(context.Background(), cleanUpBound, "the end of "+p.String())
@@ -490,7 +491,7 @@ func (t *trial) cleanUp() error {
 	if t.cell != nil {
 		ctx, cancel := bounded(context.Background(), cleanUpBound, "the cell to be removed")
 		defer cancel()
-		errs = append(errs, t.cell.Close(ctx))
+		errs = append(errs, t.cells().Put(ctx, t.cell, sound))
 	}
 	return errors.Join(errs...)
 }

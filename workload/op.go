@@ -117,3 +117,55 @@ func (o Op) parse() (step, error) {
 	}
 	return s, nil
 }
+
+// AsksActor is whether it is the actor that answers, not the engine.
+func (o Op) AsksActor() bool {
+	switch o.Name() {
+	case OpCreate, OpSleep, OpDestroy, OpWait:
+		return false
+	}
+	return true
+}
+
+// Names are the operations by their names in a history, with the creations that
+// a script inserts where an actor is needed and there is none.
+func Names(ops []Op) []string {
+	var names []string
+	made := map[string]bool{}
+	for _, o := range ops {
+		key := o.Key()
+		if !made[key] && o.Name() != OpCreate && o.Name() != OpWait {
+			names = append(names, Create)
+		}
+		switch o.Name() {
+		case OpWait:
+			continue
+		case OpWebSocket:
+			names = append(names, Ping)
+		default:
+			names = append(names, string(o.Name()))
+		}
+		made[key] = o.Name() != OpDestroy
+	}
+	return names
+}
+
+// Smaller are the same operation with less to do or to wait for, the least
+// first; none where there is nothing to take away.
+func (o Op) Smaller() (all []Op) {
+	st, err := o.parse()
+	if err != nil {
+		return nil
+	}
+	at := ""
+	if _, key, named := strings.Cut(string(o), "@"); named {
+		at = "@" + key
+	}
+	switch half := (st.wait / 2).Truncate(time.Millisecond); {
+	case st.do == OpWait && half > 0:
+		all = append(all, Op(fmt.Sprintf("%s:%v", OpWait, half)))
+	case st.do == OpStream && st.chunks > 1:
+		all = append(all, Op(fmt.Sprintf("%s:1%s", OpStream, at)))
+	}
+	return all
+}

@@ -224,8 +224,13 @@ func (s *Script) create(ctx context.Context, key, op, first string) history.Retu
 }
 
 // lifeInterval is how often the engine is asked what became of an actor, which
-// it announces to nobody.
-const lifeInterval = 10 * time.Millisecond
+// it announces to nobody: at first, and where it takes long less and less often,
+// up to lifeIntervalMost, so that those who wait side by side leave the machine to
+// others.
+const (
+	lifeInterval     = 10 * time.Millisecond
+	lifeIntervalMost = 200 * time.Millisecond
+)
 
 // sleep is done when the engine says that the actor sleeps. Asked again, an
 // engine that has put it to sleep already says so at once.
@@ -260,8 +265,9 @@ func (s *Script) destroy(ctx context.Context, t probe.Target, op, first string) 
 // awaitLife polls until the engine says what is waited for. An error that is no
 // answer ends it: the engine is away, and the attempt has failed.
 func (s *Script) awaitLife(ctx context.Context, t probe.Target, is func(rivet.Actor, error) bool) error {
-	tick := time.NewTicker(lifeInterval)
-	defer tick.Stop()
+	pause := lifeInterval
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
 	for {
 		a, err := s.Lives.GetActor(ctx, s.Counter.Namespace, t.Actor)
 		switch {
@@ -274,7 +280,9 @@ func (s *Script) awaitLife(ctx context.Context, t probe.Target, is func(rivet.Ac
 		case <-ctx.Done():
 			return fmt.Errorf("the engine has not said so: %w; last seen: sleep %v, connectable %v, destroyed %v",
 				context.Cause(ctx), a.SleepTS != nil, a.ConnectableTS != nil, a.DestroyTS != nil)
-		case <-tick.C:
+		case <-timer.C:
+			pause = min(pause+pause/4, lifeIntervalMost)
+			timer.Reset(pause)
 		}
 	}
 }

@@ -130,7 +130,7 @@ func (t *trials) jobs(entries []catalog.Entry, o catalog.Options, options string
 				why = s.NeedsFixture()
 			}
 			if why != "" {
-				_, _ = fmt.Fprintf(t.app.err, "skipped: %s: %s\n", s.Name, why)
+				t.skip(s.Name, why)
 				continue
 			}
 			s.Again = t.again("run"+options, engine, quoted(e.Name()))

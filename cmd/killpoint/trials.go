@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -58,6 +59,26 @@ type trials struct {
 	began   time.Time
 	// print prints a command's own tables when its trials are over; nil: none.
 	print func()
+	// skipped are trials that cannot be carried out, each with the reason.
+	skipped []skipped
+}
+
+type skipped struct{ trial, why string }
+
+// skip leaves a trial out, and says so.
+func (t *trials) skip(trial, why string) {
+	_, _ = fmt.Fprintf(t.app.err, "skipped: %s: %s\n", trial, why)
+	t.skipped = append(t.skipped, skipped{trial, why})
+}
+
+// skippedTable is for the summary.
+func (t *trials) skippedTable() string {
+	var b strings.Builder
+	b.WriteString("## Skipped\n\n| trial | why |\n|---|---|\n")
+	for _, s := range t.skipped {
+		fmt.Fprintf(&b, "| %s | %s |\n", s.trial, strings.ReplaceAll(s.why, "|", "\\|"))
+	}
+	return b.String()
 }
 
 // newTrials reads the settings and makes the run's folder. Nothing is started
@@ -116,8 +137,15 @@ func isNew(dir string) error {
 // report, prints it, and returns the verdict as an error.
 func (t *trials) carryOut(ctx context.Context, batches ...[]runner.Job) error {
 	all, mine := t.cut(batches)
+	if len(all) == 0 {
+		return usageErrorf("nothing is left to carry out: all that was named is skipped")
+	}
 	if err := t.store(all, mine); err != nil {
 		return err
+	}
+	if len(names(mine)) == 0 {
+		_, _ = fmt.Fprintf(t.app.err, "shard %v of %s has nothing to carry out\n", t.shard, count(len(all), "trial"))
+		return nil
 	}
 	session, err := t.Session(ctx)
 	if err != nil {
@@ -202,6 +230,9 @@ func (t *trials) removeEmpty() error {
 func (t *trials) conclude(ctx context.Context, err error, planned []string) error {
 	if t.print != nil {
 		t.print()
+	}
+	if len(t.skipped) > 0 {
+		t.Section(t.skippedTable())
 	}
 	for _, table := range catalog.Tables(t.Report().Trials, t.engines) {
 		t.Section(table)
