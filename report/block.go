@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 
 	"github.com/killpoint/killpoint/history"
 )
@@ -46,8 +47,9 @@ func newBlock(h *history.History, logs []*partyLog) (block, error) {
 // columns writes JSON piece by piece: all words of a large history at once would
 // be as large as the history.
 type columns struct {
-	w   io.Writer
-	err error
+	w       io.Writer
+	err     error
+	scratch []byte
 }
 
 func (c *columns) raw(s string) {
@@ -62,6 +64,24 @@ func (c *columns) value(v any) {
 		c.err = err
 	}
 	c.raw(string(b))
+}
+
+func (c *columns) bytes(b []byte) {
+	c.scratch = b
+	if c.err == nil {
+		_, c.err = c.w.Write(b)
+	}
+}
+
+// text writes as it is what needs no escape, which is nearly all of a history.
+func (c *columns) text(s string) {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' || s[i] == '"' || s[i] == '\\' {
+			c.value(s)
+			return
+		}
+	}
+	c.bytes(append(append(append(c.scratch[:0], '"'), s...), '"'))
 }
 
 func (c *columns) field(name string, v any) {
@@ -79,7 +99,9 @@ func (c *columns) column(name string, n int, at func(int) any) {
 		}
 		switch v := at(i).(type) {
 		case int64:
-			c.raw(fmt.Sprint(v))
+			c.bytes(strconv.AppendInt(c.scratch[:0], v, 10))
+		case string:
+			c.text(v)
 		default:
 			c.value(v)
 		}
@@ -154,7 +176,9 @@ func (l *lanes) labels(tell teller) map[int]string {
 		case *history.Step:
 			out[i] = tell.step(body.N)
 		case *history.Fault:
-			out[i] = body.Kind
+			if l.rows[b.row].Lane == laneFaults {
+				out[i] = body.Kind
+			}
 		}
 	}
 	return out

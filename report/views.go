@@ -44,7 +44,10 @@ func (r Run) index(trials []paged) (indexView, error) {
 		counts[t.Verdict.State]++
 		row := rowView{ID: t.id(), Name: t.Name, Note: t.note(), Window: "–", Gap: "–", Host: "–", State: t.Verdict.State, Sweep: t.sweepView()}
 		if o := t.Outage; o != nil {
-			row.Window, row.Gap, row.Host = reach(o.Window(), o.WindowAll()), reach(o.HealthGap(), o.HealthGapAll()), hostText(o.Noise)
+			row.Host = hostText(o.Noise)
+			if len(o.Rows) > 0 {
+				row.Window, row.Gap = reach(o.Window(), o.WindowAll()), reach(o.HealthGap(), o.HealthGapAll())
+			}
 		}
 		v.Trials = append(v.Trials, row)
 	}
@@ -61,10 +64,10 @@ func (r Run) index(trials []paged) (indexView, error) {
 
 // reach is how long something lasted, for the first and for the last.
 func reach(first, last time.Duration) string {
-	if first == last {
-		return seconds(first)
+	if from, to := seconds(first), seconds(last); from != to {
+		return from + " to " + to
 	}
-	return seconds(first) + " to " + seconds(last)
+	return seconds(first)
 }
 
 // title is the run's name, after its folder.

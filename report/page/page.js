@@ -25,7 +25,10 @@
   const find = $("#find");
   function filter() {
     const text = find.value.toLowerCase();
-    for (const tr of $$(".trials tbody tr")) tr.hidden = state && tr.dataset.state !== state || !tr.textContent.toLowerCase().includes(text);
+    for (const tr of $$(".trials tbody tr")) {
+      tr.hidden = state && tr.dataset.state !== state || !tr.textContent.toLowerCase().includes(text);
+      for (const row of $$(`.phases [data-trial="${tr.dataset.trial}"]`, pages[0])) row.hidden = tr.hidden;
+    }
   }
   find.addEventListener("input", filter);
   for (const b of $$(".filter")) b.addEventListener("click", () => {
