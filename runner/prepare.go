@@ -58,3 +58,13 @@ func (r *Runner) Prepare(ctx context.Context, fixture bool, engines ...string) e
 	}
 	return nil
 }
+
+// PrepareTap makes the image of the tap available, for trials that need one.
+func (r *Runner) PrepareTap(ctx context.Context) error {
+	session, err := r.Session(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = image.Wiretap(ctx, session.Docker())
+	return err
+}

@@ -110,6 +110,9 @@ func TestMistakes(t *testing.T) {
 		"compare 2.3.5 2.3.19 --margin much", "compare 2.3.5 2.3.19 --least -1s", "compare 2.3.5 2.3.19 --shard 1/2 --seed 1", "compare testdata 2.3.19",
 		"compare testdata testdata", "compare reconnect=rivet drain-grace=1500ms", "compare reconnect=rivet reconnect=fast --engines 2.3.5,2.3.19",
 		"window", "window testdata", "window nowhere",
+		"explore x", "explore --faults kil", "explore --targets engin", "explore --sides befor", "explore --places frame", "explore --sample -1",
+		"explore --jobs 0", "explore --resume", "explore --resume --out testdata", "explore --out testdata", "explore --trial nowhere.json",
+		"explore --trial testdata/trial-mistake.json", "replay", "replay a b", "replay --times 0 x", "shrink", "shrink --tries 0 x",
 	} {
 		r := call(t, nil, strings.Fields(line)...)
 		assert.Equal(t, exitUsage, r.code, line)

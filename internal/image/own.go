@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/client"
@@ -40,12 +41,25 @@ func own(ctx context.Context, docker client.APIClient, name, env string) (string
 	if ref := os.Getenv(env); ref != "" {
 		return ref, given(ctx, docker, ref, env)
 	}
+	built := docker.DaemonHost() + " " + name
+	if ref, ok := made.Load(built); ok {
+		return ref.(string), nil
+	}
 	spec, err := ownSpec(ctx, name)
 	if err != nil {
 		return "", fmt.Errorf("build the %s image (or name one in %s): %w", name, env, err)
 	}
-	return Ensure(ctx, docker, spec)
+	ref, err := Ensure(ctx, docker, spec)
+	if err == nil {
+		made.Store(built, ref)
+	}
+	return ref, err
 }
+
+// made are the images that this process has made available, by daemon and name:
+// to ask the go command again for every trial whether its sources are the same
+// takes a good part of a second.
+var made sync.Map
 
 func ownSpec(ctx context.Context, name string) (Spec, error) {
 	dir := name + "-image"
