@@ -193,10 +193,11 @@ func (l Lane) Cases() []Case {
 }
 
 // Skipped says why a case is not carried out, or "". It has a place in the table
-// all the same.
+// all the same. DrainCutShort differs from Drain by what a second signal does, and
+// in the other cases none comes.
 func (c Case) Skipped() string {
 	if c.Behaviour == DrainCutShort && c.Strike != Twice {
-		return "as " + string(Drain) + ": no second signal comes"
+		return "as " + string(Drain)
 	}
 	return ""
 }

@@ -41,8 +41,10 @@ type Result struct {
 	Strangers []string
 	InFlight  Write
 	Clients   Clients
-	// Lost are the writes that were acknowledged and are in no ledger.
-	Lost []string
+	// Acked counts the writes that were acknowledged before their ledger was read;
+	// Lost are those of them that it has not.
+	Acked int
+	Lost  []string
 	// Unread are the case's actors whose ledgers could not be read back.
 	Unread []string
 
@@ -292,7 +294,10 @@ func (r *reader) writes() {
 		if o.Name == opTick && strings.HasPrefix(o.Key, KeyBusy+"-") && o.begun < r.struck && o.end > r.struck {
 			r.InFlight = Write{*o.ret, o.end.Sub(o.begun), kept}
 		}
-		if o.Name == opTick && o.ret.Outcome == history.OK && read && !kept {
+		if o.Name != opTick || o.ret.Outcome != history.OK || !read {
+			continue
+		}
+		if r.Acked++; !kept {
 			r.Lost = append(r.Lost, o.Op)
 		}
 	}

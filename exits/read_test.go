@@ -159,6 +159,7 @@ func TestWhatIsWrongIsTold(t *testing.T) {
 		"it was dead after 1.5s, before 1.99s":               func(r *Result) { r.Death = 1500 * time.Millisecond },
 		"its drain came to its end: false, not true":         func(r *Result) { r.Steps = nil },
 		"the stop hooks of 1 of 2 actors ran, not 2":         func(r *Result) { r.StopHooks = 1 },
+		"it exited with 9":                                   func(r *Result) { r.Exit.Code = 9 },
 		"abort hooks of 1 actors ran":                        func(r *Result) { r.AbortHooks = 1 },
 		"the write in flight was answered: false, not true":  func(r *Result) { r.InFlight.Outcome = history.Info },
 		"lost: 1 acknowledged writes are in no ledger: [w2]": func(r *Result) { r.Lost = []string{"w2"} },
@@ -246,6 +247,9 @@ func TestTables(t *testing.T) {
 	assert.Contains(t, table, "137 · 4.02 G |\n")
 	assert.NotContains(t, table, "| `panic` |", "a row without a case is left out")
 	assert.Contains(t, Table([]Result{off}), "**1 · 4.02 G OFF**")
+	assert.Contains(t, Seen(results), "| `drain` | pid1 | - | - | - | - | - | - | - | - | 2 · a · 1 · 0.4 |\n")
+	assert.Equal(t, "2 cases, 0 not as expected; 10 acknowledged writes, 0 lost", Totals(results))
+	assert.Equal(t, "1 cases, 1 not as expected; 5 acknowledged writes, 0 lost", Totals([]Result{off}))
 	details := Details(results)
 	assert.Regexp(t, `(?s)\| drain/pid1/stop-4s \| 143 \| 2.02 s \| drained.*\| drain-reraise/pid1/stop-4s \| 137 `, details, "in the order of the matrix")
 	assert.Contains(t, details, "| 2 of 2 | ok in 2.00 s, kept | 1, 1, 1 × 503 guard.actor_wake_retries_exceeded | 400 ms | 0.40 s | 1000 actor.stopped | 0 |")

@@ -66,12 +66,54 @@ func (r Result) short() string {
 	return text
 }
 
-// Legend says what the marks of [Table] mean.
-const Legend = "Exit code and seconds from the strike to the death. G: SIGKILL, because the grace of the stop ran out; S: it stayed, and was killed after the patience of the matrix; M: out of memory; no mark: it left by itself, or was killed by the strike; OFF: not as expected."
+// Legend says what the cells of [Table] mean.
+const Legend = "Exit code, and seconds from the strike to the death. G: SIGKILL, because the grace of the stop ran out; S: it stayed, and was killed after the patience of the matrix; M: out of memory; no mark: it left by itself, or was killed by the strike; OFF: not as expected; as drain: not carried out, since the two differ only by what a second signal does."
 
 // Table is the matrix in Markdown: a row for each behaviour and place, a column for
 // each strike.
-func Table(results []Result) string {
+func Table(results []Result) string { return table(results, Result.short) }
+
+// SeenLegend says what the cells of [Seen] mean.
+const SeenLegend = "Stop hooks that ran, of two actors · the write in flight (a: answered; r: answered by the next generation, to which the gateway sent it again, that it is booked already; t: its client's patience ended; any other end in full) · requests of the client that asks all the while that failed, until the first answer after the death · seconds from the death to that answer, the runtime being started again at once."
+
+// Seen is a table of the same form: what ran, and what clients saw.
+func Seen(results []Result) string {
+	return table(results, func(r Result) string {
+		failed := 0
+		for _, n := range r.Clients.Failed {
+			failed += n
+		}
+		return fmt.Sprintf("%d · %s · %d · %.1f", r.StopHooks, r.InFlight.short(), failed, r.Clients.Back.Seconds())
+	})
+}
+
+func (w Write) short() string {
+	switch end := endOf(&w.Return); {
+	case w.Outcome == history.OK:
+		return "a"
+	case w.Code == "user.operation_repeated":
+		return "r"
+	case w.Cause == history.CauseTimeout:
+		return "t"
+	default:
+		return end
+	}
+}
+
+// Totals say in a line how many cases there are, how many of them are as expected,
+// and what was lost.
+func Totals(results []Result) string {
+	off, acked, lost := 0, 0, 0
+	for _, r := range results {
+		acked, lost = acked+r.Acked, lost+len(r.Lost)
+		if !r.Done || r.Exit == nil || len(r.Wrong()) > 0 {
+			off++
+		}
+	}
+	return fmt.Sprintf("%d cases, %d not as expected; %d acknowledged writes, %d lost", len(results), off, acked, lost)
+}
+
+func table(results []Result, text func(Result) string) string {
 	var b strings.Builder
 	b.WriteString("| behaviour | place |")
 	for _, s := range Strikes {
@@ -82,9 +124,9 @@ func Table(results []Result) string {
 		row := fmt.Sprintf("| `%s` | %s |", l.Behaviour, l.Place)
 		found := false
 		for _, s := range Strikes {
-			text, ok := cell(results, Case{l.Behaviour, l.Place, s})
+			of, ok := cell(results, Case{l.Behaviour, l.Place, s}, text)
 			found = found || ok
-			row += " " + text + " |"
+			row += " " + of + " |"
 		}
 		if found {
 			b.WriteString(row + "\n")
@@ -94,7 +136,7 @@ func Table(results []Result) string {
 }
 
 // cell is false where the case was not carried out.
-func cell(results []Result, c Case) (string, bool) {
+func cell(results []Result, c Case, text func(Result) string) (string, bool) {
 	if why := c.Skipped(); why != "" {
 		return why, false
 	}
@@ -102,7 +144,7 @@ func cell(results []Result, c Case) (string, bool) {
 	if i < 0 {
 		return "-", false
 	}
-	return results[i].short(), true
+	return text(results[i]), true
 }
 
 // Details is a row in Markdown for each case: how it ended, what its clients saw,

@@ -66,5 +66,7 @@ func ExitTables(trials []report.Trial) (matrix, details string) {
 	if len(results) == 0 {
 		return "", ""
 	}
-	return "## Exits\n\n" + exits.Legend + "\n\n" + exits.Table(results), "## Exits, case by case\n\n" + exits.Details(results)
+	matrix = "## Exits\n\n" + exits.Totals(results) + ".\n\n" + exits.Table(results) + "\n" + exits.Legend + "\n\n" +
+		exits.Seen(results) + "\n" + exits.SeenLegend + "\n"
+	return matrix, "## Exits, case by case\n\n" + exits.Details(results)
 }
