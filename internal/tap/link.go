@@ -125,8 +125,11 @@ func (l *link) dial() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	l.b, l.sr = c.(*net.TCPConn), bufio.NewReaderSize(c, bufferSize)
-	if l.closed {
+	switch {
+	case l.closed:
 		return errors.Join(net.ErrClosed, c.Close())
+	case l.dead != nil: // it is too late, and the strike closes what is there
+		return errSevered
 	}
 	return nil
 }

@@ -216,10 +216,7 @@ func (x *exchange) websocket(d *dialogue, to string, from *bufio.Reader, dst io.
 		}
 		f := &frame{arrived: clock.Now()}
 		f.account, f.Bytes = x.said(d, to, m), len(m.payload)
-		return f, func() error {
-			_, err := dst.Write(m.raw)
-			return err
-		}, nil
+		return f, func() error { return m.writeTo(dst) }, nil
 	}
 }
 

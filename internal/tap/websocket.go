@@ -4,8 +4,11 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
+	"net"
+	"slices"
 )
 
 // WebSocket opcodes (RFC 6455, 5.2). A message is read off the connection as
@@ -27,8 +30,20 @@ const messageMax = 64 << 20
 // message is one WebSocket message, or one control message.
 type message struct {
 	op      byte
-	raw     []byte // as it was on the wire, all fragments
-	payload []byte // unmasked
+	raw     [][]byte // its fragments, as they were on the wire
+	size    int      // of raw
+	payload []byte   // unmasked
+}
+
+// writeTo writes the message as it came.
+func (m message) writeTo(w io.Writer) error {
+	if len(m.raw) == 1 {
+		_, err := w.Write(m.raw[0])
+		return err
+	}
+	raw := net.Buffers(slices.Clone(m.raw)) // writing consumes it
+	_, err := raw.WriteTo(w)
+	return err
 }
 
 // messages reads a side of a WebSocket.
@@ -41,40 +56,60 @@ type messages struct {
 // next is the next message that is complete.
 func (m *messages) next() (message, error) {
 	for {
-		f, final, err := m.fragment()
+		f, err := m.fragment()
 		if err != nil {
 			return message{}, err
 		}
-		switch {
-		case f.op >= opClose:
-			return f, nil
-		case f.op == opContinuation && !m.open:
-			return message{}, fmt.Errorf("read a WebSocket message: it begins with a continuation")
-		case f.op == opContinuation:
-			m.partial.raw = append(m.partial.raw, f.raw...)
-			m.partial.payload = append(m.partial.payload, f.payload...)
-		case m.open:
-			return message{}, fmt.Errorf("read a WebSocket message: another one begins in the middle of it")
-		default:
-			m.partial, m.open = f, true
+		if f.op >= opClose {
+			return message{op: f.op, raw: [][]byte{f.raw}, size: len(f.raw), payload: f.onto(nil)}, nil
 		}
-		if len(m.partial.raw) > messageMax {
-			return message{}, fmt.Errorf("read a WebSocket message: it is longer than %d MiB", messageMax>>20)
+		if err := m.add(f); err != nil {
+			return message{}, fmt.Errorf("read a WebSocket message: %w", err)
 		}
-		if final {
+		if f.final {
 			m.open = false
 			return m.partial, nil
 		}
 	}
 }
 
-// fragment reads one frame of the WebSocket protocol.
-func (m *messages) fragment() (f message, final bool, err error) {
+// add puts a fragment to those before it.
+func (m *messages) add(f fragment) error {
+	switch {
+	case f.op == opContinuation && !m.open:
+		return errors.New("it begins with a continuation")
+	case f.op != opContinuation && m.open:
+		return errors.New("another one begins in the middle of it")
+	case f.op != opContinuation:
+		m.partial, m.open = message{op: f.op}, true
+	}
+	p := &m.partial
+	p.raw = append(p.raw, f.raw)
+	p.size += len(f.raw)
+	p.payload = f.onto(p.payload)
+	if p.size > messageMax {
+		return errMessage
+	}
+	return nil
+}
+
+var errMessage = fmt.Errorf("it is longer than %d MiB", messageMax>>20)
+
+// fragment is one frame of the WebSocket protocol.
+type fragment struct {
+	op    byte
+	final bool
+	raw   []byte // as it was on the wire
+	body  []byte // part of that
+	mask  []byte // likewise; nil: none
+}
+
+// fragment reads the next one.
+func (m *messages) fragment() (f fragment, err error) {
 	head := make([]byte, 2, 14)
 	if _, err := io.ReadFull(m.r, head); err != nil {
-		return f, false, err
+		return f, err
 	}
-	masked := head[1]&0x80 != 0
 	var extended int
 	switch head[1] & 0x7f {
 	case 126:
@@ -82,27 +117,40 @@ func (m *messages) fragment() (f message, final bool, err error) {
 	case 127:
 		extended = 8
 	}
+	masked := head[1]&0x80 != 0
 	if masked {
 		extended += 4
 	}
 	head = head[:2+extended]
 	if _, err := io.ReadFull(m.r, head[2:]); err != nil {
-		return f, false, unexpected(err)
+		return f, unexpected(err)
 	}
-	length, mask := headLength(head, masked)
+	length := headLength(head)
 	if length > messageMax {
-		return f, false, fmt.Errorf("read a WebSocket message: %d bytes are more than %d MiB", length, messageMax>>20)
+		return f, fmt.Errorf("read a WebSocket message: %w", errMessage)
 	}
-	f = message{op: head[0] & 0x0f}
+	f = fragment{op: head[0] & 0x0f, final: head[0]&0x80 != 0}
 	if f.raw, err = readOn(m.r, head, int(length)); err != nil {
-		return f, false, unexpected(err)
+		return f, unexpected(err)
 	}
-	body := f.raw[len(head):]
-	f.payload = body
+	f.body = f.raw[len(head):]
 	if masked {
-		f.payload = unmask(body, mask)
+		f.mask = f.raw[len(head)-4 : len(head)]
 	}
-	return f, head[0]&0x80 != 0, nil
+	return f, nil
+}
+
+// onto puts the payload behind that of the fragments before it.
+func (f fragment) onto(payload []byte) []byte {
+	if payload == nil && f.mask == nil {
+		return f.body[:len(f.body):len(f.body)]
+	}
+	n := len(payload)
+	payload = append(slices.Grow(payload, max(len(f.body), min(n, messageMax))), f.body...)
+	if f.mask != nil {
+		unmask(payload[n:], f.mask)
+	}
+	return payload
 }
 
 // readOn reads n bytes behind those that are there. It makes room for what
@@ -119,35 +167,28 @@ func readOn(r io.Reader, head []byte, n int) ([]byte, error) {
 	return out.Bytes(), err
 }
 
-// headLength reads the length and the mask of a complete head.
-func headLength(head []byte, masked bool) (length uint64, mask []byte) {
-	rest := head[2:]
+// headLength reads the length out of a complete head.
+func headLength(head []byte) uint64 {
 	switch n := head[1] & 0x7f; n {
 	case 126:
-		length, rest = uint64(binary.BigEndian.Uint16(rest)), rest[2:]
+		return uint64(binary.BigEndian.Uint16(head[2:]))
 	case 127:
-		length, rest = binary.BigEndian.Uint64(rest), rest[8:]
+		return binary.BigEndian.Uint64(head[2:])
 	default:
-		length = uint64(n)
+		return uint64(n)
 	}
-	if masked {
-		mask = rest[:4]
-	}
-	return length, mask
 }
 
-func unmask(body, mask []byte) []byte {
-	out := make([]byte, len(body))
+func unmask(body, mask []byte) {
 	word := binary.LittleEndian.Uint32(mask)
 	wide := uint64(word)<<32 | uint64(word)
 	i := 0
 	for ; i+8 <= len(body); i += 8 {
-		binary.LittleEndian.PutUint64(out[i:], binary.LittleEndian.Uint64(body[i:])^wide)
+		binary.LittleEndian.PutUint64(body[i:], binary.LittleEndian.Uint64(body[i:])^wide)
 	}
 	for ; i < len(body); i++ {
-		out[i] = body[i] ^ mask[i%4]
+		body[i] ^= mask[i%4]
 	}
-	return out
 }
 
 // unexpected is the error of an end in the middle of something.
