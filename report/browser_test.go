@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
@@ -266,6 +267,7 @@ func TestTheReportOfAFailedRunInABrowser(t *testing.T) {
 	assert.Greater(t, share(img, lightRunning), 0.0005, "lanes are drawn")
 
 	tb.keys(id)
+	tb.mouse(id)
 	tb.pointer(id)
 	tb.lists(id)
 	tb.do(chromedp.Click(id+` .crumbs a[href="#index"]`, chromedp.ByQuery), chromedp.WaitVisible("#index", chromedp.ByQuery))
@@ -308,6 +310,58 @@ func (tb *tab) pointer(id string) {
 	assert.Contains(tb.t, found, "answered at once, 0.", "the bar of an operation")
 }
 
+// mouse drags the lanes, and turns the wheel over them, as a real one.
+func (tb *tab) mouse(id string) {
+	tb.t.Helper()
+	x, y := tb.middle(id)
+	before := tb.canvas(id)
+	tb.do(input.DispatchMouseEvent(input.MouseWheel, x, y).WithDeltaX(0).WithDeltaY(-240))
+	assert.NotEqual(tb.t, before, tb.canvas(id), "the wheel zooms where the lanes have the focus")
+	before = tb.canvas(id)
+	tb.do(
+		input.DispatchMouseEvent(input.MousePressed, x, y).WithButton(input.Left).WithClickCount(1),
+		input.DispatchMouseEvent(input.MouseMoved, x-200, y).WithButton(input.Left),
+		input.DispatchMouseEvent(input.MouseReleased, x-200, y).WithButton(input.Left).WithClickCount(1))
+	assert.NotEqual(tb.t, before, tb.canvas(id), "dragged")
+	tb.do(chromedp.KeyEvent("0"))
+}
+
+// middle is a place over the lanes where nothing is: the axis.
+func (tb *tab) middle(id string) (x, y float64) {
+	tb.t.Helper()
+	at := eval[[]float64](tb, fmt.Sprintf(`(() => {
+		const c = document.querySelector(%q);
+		c.scrollIntoView({ block: "start" });
+		const box = c.getBoundingClientRect();
+		return [box.left + box.width / 2, box.top + 20];
+	})()`, id+" canvas"))
+	return at[0], at[1]
+}
+
+// fingers pinches the lanes, and taps them.
+func (tb *tab) fingers(id string) {
+	tb.t.Helper()
+	x, y := tb.middle(id)
+	two := func(apart float64) []*input.TouchPoint {
+		return []*input.TouchPoint{{X: x - apart, Y: y, ID: 1}, {X: x + apart, Y: y, ID: 2}}
+	}
+	before := tb.canvas(id)
+	tb.do(
+		input.DispatchTouchEvent(input.TouchStart, two(20)),
+		input.DispatchTouchEvent(input.TouchMove, two(60)),
+		input.DispatchTouchEvent(input.TouchMove, two(100)),
+		input.DispatchTouchEvent(input.TouchEnd, []*input.TouchPoint{}))
+	assert.NotEqual(tb.t, before, tb.canvas(id), "pinched")
+	tb.do(chromedp.Click(id+` [data-do="fit"]`, chromedp.ByQuery))
+	assert.Equal(tb.t, before, tb.canvas(id))
+
+	at := eval[[]float64](tb, fmt.Sprintf(`(() => { const box = document.querySelector(%q).getBoundingClientRect(); return [box.left + box.width - 60, box.top + 75]; })()`, id+" canvas"))
+	tb.do(
+		input.DispatchTouchEvent(input.TouchStart, []*input.TouchPoint{{X: at[0], Y: at[1], ID: 1}}),
+		input.DispatchTouchEvent(input.TouchEnd, []*input.TouchPoint{}))
+	assert.Contains(tb.t, tb.text(id+" .detail"), "from the fault, harness: ", "the step under the finger")
+}
+
 // lists opens all that is folded up.
 func (tb *tab) lists(id string) {
 	tb.t.Helper()
@@ -333,6 +387,7 @@ func TestTheReportOfAnInterruptedRunInABrowser(t *testing.T) {
 			assert.Contains(t, tb.text(id+" .line"), "the trial ended interrupted")
 			assert.Contains(t, tb.text(id+" .plan .here"), "interrupted")
 			tb.shot("interrupted-trial")
+			tb.fingers(id)
 		}
 		tb.do(chromedp.Click(id+` .crumbs a[href="#index"]`, chromedp.ByQuery), chromedp.WaitVisible("#index", chromedp.ByQuery))
 	}
@@ -412,7 +467,7 @@ const frames = `(async (sel, n) => {
 // The bounds are wide, as the machine may be busy with anything; what is measured
 // is in the log.
 func TestThePageIsQuickWithManyEvents(t *testing.T) {
-	for _, n := range []int{10_000, manyEvents} {
+	for _, n := range []int{10_000, manyEvents / memoryFactor} {
 		dir := t.TempDir()
 		large(t, dir, n)
 		rewrite(t, dir)

@@ -2,5 +2,5 @@
 
 package report_test
 
-// The race detector keeps a shadow of all memory.
+// The race detector keeps a shadow of all memory, and takes its time.
 const memoryFactor = 4
