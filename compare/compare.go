@@ -26,6 +26,8 @@ type Trial struct {
 type Side struct {
 	Name   string
 	Trials []Trial
+
+	busy bool // trials on a busy host count
 }
 
 // Measure is the time by which sides are compared.
@@ -73,9 +75,20 @@ func (s Side) times(m Measure) []time.Duration {
 
 // counted are the trials whose times count.
 func (s Side) counted() []Trial {
-	return slices.DeleteFunc(slices.Clone(s.Trials), func(t Trial) bool {
-		return t.Outage == nil || t.Outage.Noise.TooNoisy()
-	})
+	var out []Trial
+	for _, t := range s.Trials {
+		switch {
+		case t.Outage == nil, !s.busy && t.Outage.Noise.TooNoisy():
+			continue
+		case s.busy:
+			// As of a host that nobody watched: what reads it would leave it out.
+			quiet := *t.Outage
+			quiet.Noise = window.Noise{}
+			t.Outage = &quiet
+		}
+		out = append(out, t)
+	}
+	return out
 }
 
 // judged are the trials that proved something.
@@ -111,6 +124,9 @@ type Rule struct {
 	Least  time.Duration
 	// Trials is how many there are of each side at most.
 	Trials int
+	// Busy has trials on a busy host count, too. Where both sides of a pair share
+	// the host that is fair; but all times are longer, and further apart.
+	Busy bool
 }
 
 // allowed is the longest time that is called the same as t.
@@ -175,6 +191,7 @@ func failsMore(a, b []Trial) bool {
 // Decide compares b with a. why is in words.
 func (r Rule) Decide(a, b Side) (d Decision, why string) {
 	on := r.on()
+	a.busy, b.busy = r.Busy, r.Busy
 	worse, notWorse := r.longer(a.times(on), b.times(on))
 	better, notBetter := r.longer(b.times(on), a.times(on))
 	switch {

@@ -113,6 +113,13 @@ func TestWhatDoesNotCountIsLeftOut(t *testing.T) {
 	r := rule.Compare(a, b)
 	assert.Equal(t, [3]int{19, 10, 8}, [3]int{r.B.Trials, r.B.Counted, r.B.Busy})
 	assert.Equal(t, 1, r.B.States[check.Inconclusive])
+
+	all := rule
+	all.Busy = true
+	r = all.Compare(a, b)
+	assert.Equal(t, [3]int{19, 18, 8}, [3]int{r.B.Trials, r.B.Counted, r.B.Busy}, "they count, and are told")
+	assert.InDelta(t, 90e9, float64(r.Times[0].B.Worst), 1e6)
+	assert.True(t, b.Trials[10].Outage.Noise.TooNoisy(), "the trial itself stays as it was")
 }
 
 func TestPhasesBesideEachOther(t *testing.T) {

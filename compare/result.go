@@ -25,8 +25,8 @@ type Result struct {
 // Summary is one side by itself.
 type Summary struct {
 	Name string
-	// Trials are all, Counted those whose times count; Busy were left out for
-	// their host.
+	// Trials are all, Counted those whose times count; Busy had a busy host, and
+	// do not count unless the rule says so.
 	Trials, Counted, Busy int
 	States                map[check.State]int
 	Edges                 window.Edges
@@ -67,6 +67,7 @@ type Rate struct{ K, N int }
 
 // Compare sets the sides beside each other, and decides.
 func (r Rule) Compare(a, b Side) Result {
+	a.busy, b.busy = r.Busy, r.Busy
 	out := Result{Rule: r, A: summary(a), B: summary(b)}
 	out.Decision, out.Why = r.Decide(a, b)
 	for _, m := range Measures {

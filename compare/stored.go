@@ -32,10 +32,15 @@ func trialOf(t stored.Trial) Trial {
 	return out
 }
 
-// Measured are its trials whose times count, for [window.Summarize].
-func (s Side) Measured() []window.Measured {
+// Measured are its trials with an outage, for [window.Summarize], which leaves
+// those on a busy host out unless busy says that they count.
+func (s Side) Measured(busy bool) []window.Measured {
 	var out []window.Measured
-	for _, t := range s.Trials {
+	trials := s.Trials
+	if s.busy = busy; busy {
+		trials = s.counted()
+	}
+	for _, t := range trials {
 		if t.Outage != nil {
 			out = append(out, window.Measured{Outage: t.Outage, Phases: t.Phases})
 		}

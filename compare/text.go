@@ -18,6 +18,9 @@ func (r Result) Markdown(w io.Writer) error {
 	m.printf("**%s**: %s is %s %s: %s.\n\n", r.Decision, r.B.Name, verb[r.Decision], r.A.Name, r.Why)
 	m.printf("Called the same: an %s longer by at most %.0f %%, or %s. Errs in at most %.0f %% of comparisons, however soon it stops. Intervals are of 95 %%.\n\n",
 		words[r.Rule.on()], 100*r.Rule.Margin, duration(r.Rule.Least), 100*Alpha)
+	if r.Rule.Busy {
+		m.printf("Trials on a busy host count: both sides share it, but their times are longer, and further apart, than on a quiet one.\n\n")
+	}
 	m.sides(r)
 	m.rows("time", r.Times, r)
 	m.rows("phase of the outage window", r.Phases, r)
@@ -148,7 +151,7 @@ func duration(d time.Duration) string {
 func (r Result) JSON(w io.Writer) error {
 	out := resultJSON{
 		Format: "killpoint-comparison", Version: 1, Decision: r.Decision, Why: r.Why, On: r.Rule.on(),
-		Margin: r.Rule.Margin, LeastMS: *millis(r.Rule.Least), A: side(r.A), B: side(r.B),
+		Margin: r.Rule.Margin, LeastMS: *millis(r.Rule.Least), Busy: r.Rule.Busy, A: side(r.A), B: side(r.B),
 	}
 	for _, row := range r.Times {
 		out.Times = append(out.Times, rowJSON(row))
@@ -175,6 +178,7 @@ type resultJSON struct {
 	On       Measure          `json:"on"`
 	Margin   float64          `json:"margin"`
 	LeastMS  float64          `json:"least_ms"`
+	Busy     bool             `json:"busy_counts"`
 	A        sideResult       `json:"a"`
 	B        sideResult       `json:"b"`
 	Times    []rowResult      `json:"times"`

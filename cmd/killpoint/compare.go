@@ -30,6 +30,7 @@ type compareFlags struct {
 	margin      string
 	least       time.Duration
 	failIfWorse bool
+	busy        bool
 }
 
 func newCompareCommand(a *app) *cobra.Command {
@@ -61,6 +62,7 @@ exit code is 1 where B is worse, and 2 where the trials do not tell.
 	f.on = choiceFlag(cmd, "on", "the time that decides", words(compare.Measures)...)
 	flags.StringVar(&f.margin, "margin", "10%", "what B may be longer by and still be called the same")
 	flags.DurationVar(&f.least, "least", 50*time.Millisecond, "what it always may")
+	flags.BoolVar(&f.busy, "busy", false, "count trials on a busy host, too: both sides share it, but it takes more trials to tell them apart")
 	flags.BoolVar(&f.failIfWorse, "fail-if-worse", false, "end with 1 where B is worse, with 2 where the trials do not tell")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return a.compare(cmd.Context(), f, args[0], args[1]) }
 	return cmd
@@ -86,7 +88,7 @@ func (f *compareFlags) rule() (compare.Rule, error) {
 	if f.least < 0 {
 		return compare.Rule{}, usageErrorf("--least %v: it is no less than 0", f.least)
 	}
-	return compare.Rule{On: compare.Measure(f.on.value), Margin: margin, Least: f.least, Trials: f.trials}, nil
+	return compare.Rule{On: compare.Measure(f.on.value), Margin: margin, Least: f.least, Trials: f.trials, Busy: f.busy}, nil
 }
 
 // compare reads both sides, and carries out those that are not stored.

@@ -19,13 +19,14 @@ import (
 
 func newWindowCommand(a *app) *cobra.Command {
 	var file, title string
+	var busy bool
 	cmd := &cobra.Command{
 		Use:   "window DIR...",
 		Short: "Say what the outages of stored runs consist of, over all their trials",
 		Long: `Say what the outages of stored runs consist of, over all their trials: for each
 scenario the window and the health gap, their phases, and from which delay on
 probes are answered. A folder may be a run's or above several; all are of one
-engine. Trials on a busy host are left out.`,
+engine. Trials on a busy host are left out, unless --busy says that they count.`,
 		Example: `  killpoint window out/20260102-150405
   killpoint window out/a out/b --picture phases.svg`,
 		Args: needs(1, 0, "the folders of runs"),
@@ -35,12 +36,12 @@ engine. Trials on a busy host are left out.`,
 				return usageErrorf("%w", err)
 			}
 			if file != "" {
-				if err := drawPhases(file, title, run); err != nil {
+				if err := drawPhases(file, title, run, busy); err != nil {
 					return err
 				}
 			}
 			for _, name := range slices.Sorted(maps.Keys(run)) {
-				if err := windowText(a.out, name, run[name]); err != nil {
+				if err := windowText(a.out, name, run[name], busy); err != nil {
 					return err
 				}
 			}
@@ -48,16 +49,17 @@ engine. Trials on a busy host are left out.`,
 		},
 	}
 	cmd.Flags().StringVar(&file, "picture", "", "draw the phases into this file, as SVG; of one scenario only")
+	cmd.Flags().BoolVar(&busy, "busy", false, "count trials on a busy host, too")
 	cmd.Flags().StringVar(&title, "title", "", "the picture's title (default: the scenario)")
 	return cmd
 }
 
-func drawPhases(file, title string, run compare.Run) error {
+func drawPhases(file, title string, run compare.Run, busy bool) error {
 	if len(run) != 1 {
 		return usageErrorf("--picture draws one scenario, and these are %d: %s", len(run), shortened(slices.Sorted(maps.Keys(run))))
 	}
 	for name, side := range run {
-		s := window.Summarize(side.Measured())
+		s := window.Summarize(side.Measured(busy))
 		if s.Window.Came == 0 {
 			return usageErrorf("there is nothing to draw: none of the %d trials of %s on a quiet host has an outage that ended", len(side.Trials), name)
 		}
@@ -70,7 +72,7 @@ func drawPhases(file, title string, run compare.Run) error {
 		}
 		err = picture.Phases(f, picture.Outage{
 			Title: title, Window: s.Window, Phases: s.Phases,
-			Note: fmt.Sprintf("%s: %s, %d more left out, for their host was busy.", name, count(s.Trials, "trial"), s.Noisy),
+			Note: note(name, s, busy),
 		})
 		if cerr := f.Close(); err == nil {
 			err = cerr
@@ -80,10 +82,22 @@ func drawPhases(file, title string, run compare.Run) error {
 	return nil
 }
 
-func windowText(out io.Writer, name string, side compare.Side) error {
-	measured := side.Measured()
+func note(name string, s window.Summary, busy bool) string {
+	text := fmt.Sprintf("%s: %s", name, count(s.Trials, "trial"))
+	switch {
+	case busy:
+		return text + ", those on a busy host among them."
+	case s.Noisy > 0:
+		return fmt.Sprintf("%s; %d more left out, for their host was busy.", text, s.Noisy)
+	}
+	return text + "."
+}
+
+func windowText(out io.Writer, name string, side compare.Side, busy bool) error {
+	measured := side.Measured(busy)
 	s := window.Summarize(measured)
-	_, _ = fmt.Fprintf(out, "%s\n  %s, %d counted, %d on a busy host\n", name, count(len(side.Trials), "trial"), s.Trials, s.Noisy)
+	noisy := window.Summarize(side.Measured(false)).Noisy
+	_, _ = fmt.Fprintf(out, "%s\n  %s, %d counted, %d on a busy host\n", name, count(len(side.Trials), "trial"), s.Trials, noisy)
 	if s.Trials == 0 {
 		_, err := fmt.Fprintln(out)
 		return err
