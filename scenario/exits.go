@@ -187,8 +187,6 @@ func (c *exitCase) strike(ctx context.Context) error {
 func (c *exitCase) again(ctx context.Context, r *containers.Container, said wait) error {
 	heard, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stop := context.AfterFunc(ctx, cancel)
-	defer stop()
 	go func() {
 		select {
 		case <-r.Exited():

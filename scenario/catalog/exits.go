@@ -1,6 +1,8 @@
 package catalog
 
 import (
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/killpoint/killpoint/exits"
@@ -47,26 +49,30 @@ func exitMatrix() []Entry {
 	return entries
 }
 
-// ExitTables are the exit matrix of the trials that carried it out, in Markdown:
-// its codes and times, and a row for each case. Both are "" where there is none. A
-// history that cannot be read has its verdict elsewhere.
+// ExitTables are the exit matrix of the trials that carried it out, in Markdown,
+// for each engine: its codes and times and what clients saw, and a row for each
+// case. Both are "" where there is none. A history that cannot be read has its
+// verdict elsewhere.
 func ExitTables(trials []report.Trial) (matrix, details string) {
-	var results []exits.Result
+	results := map[string][]exits.Result{}
 	for _, t := range trials {
-		if !strings.HasPrefix(t.Name, ExitMatrix+"/") && !strings.HasPrefix(t.Name, Exits+"/") {
+		group, rest, _ := strings.Cut(t.Name, "/")
+		if group != ExitMatrix && group != Exits {
 			continue
 		}
 		h, err := history.ReadFile(report.HistoryPath(t.Dir))
 		if err != nil {
 			continue
 		}
+		engine, _, _ := strings.Cut(rest, "/")
 		of, _ := exits.Read(h) // one that names no case is inconclusive
-		results = append(results, of...)
+		results[engine] = append(results[engine], of...)
 	}
-	if len(results) == 0 {
-		return "", ""
+	for _, engine := range slices.Sorted(maps.Keys(results)) {
+		of := results[engine]
+		matrix += "## Exits, engine " + engine + "\n\n" + exits.Totals(of) + ".\n\n" +
+			exits.Table(of) + "\n" + exits.Legend + "\n\n" + exits.Seen(of) + "\n" + exits.SeenLegend + "\n"
+		details += "## Exits, engine " + engine + ", case by case\n\n" + exits.Details(of)
 	}
-	matrix = "## Exits\n\n" + exits.Totals(results) + ".\n\n" + exits.Table(results) + "\n" + exits.Legend + "\n\n" +
-		exits.Seen(results) + "\n" + exits.SeenLegend + "\n"
-	return matrix, "## Exits, case by case\n\n" + exits.Details(results)
+	return matrix, details
 }
