@@ -107,13 +107,17 @@ func (k strike) kills() bool {
 // landed.
 type armed func(ctx context.Context) error
 
+// strikeAt does the same. coming ends when the moment can come no more; what
+// follows a moment that came has the time of ctx.
+type strikeAt func(coming, ctx context.Context) error
+
 // arm sets the strike up, so that no moment from now on can be missed.
 func (t *trial) arm(ctx context.Context, k strike) (armed, error) {
 	if k.at.IsNow() {
 		return func(ctx context.Context) error { return t.strikeNow(ctx, k) }, nil
 	}
 	t.moment(k, "armed", history.Moment{})
-	var strike armed
+	var strike strikeAt
 	var err error
 	switch {
 	case k.at.NeedsTap():
@@ -125,21 +129,16 @@ func (t *trial) arm(ctx context.Context, k strike) (armed, error) {
 		return nil, fmt.Errorf("arm %v: %w", k.at, err)
 	}
 	return func(ctx context.Context) error {
-		ctx, cancel := t.momentBounded(ctx, k)
+		coming, cancel := t.momentBounded(ctx, k)
 		defer cancel()
-		return strike(ctx)
+		return strike(coming, ctx)
 	}, nil
 }
 
 // momentBounded ends when the moment has had its time, or can come no more
 // because all that goes on in the trial is over.
 func (t *trial) momentBounded(ctx context.Context, k strike) (context.Context, context.CancelFunc) {
-	p, _ := k.fault.(fault.Precise)
-	bound := momentBound
-	if p != nil {
-		bound += p.Signals().Grace + p.Signals().Resume
-	}
-	ctx, stop := bounded(ctx, bound, k.at.String())
+	ctx, stop := bounded(ctx, momentBound, k.at.String())
 	ctx, cancel := context.WithCancelCause(ctx)
 	go func() {
 		for _, p := range t.parts {
@@ -177,7 +176,7 @@ func (t *trial) moment(k strike, what string, m history.Moment) {
 
 // armFrame has the tap strike, or hold the frame where the fault is not for the
 // executioner.
-func (t *trial) armFrame(ctx context.Context, k strike) (armed, error) {
+func (t *trial) armFrame(ctx context.Context, k strike) (strikeAt, error) {
 	if _, precise := k.fault.(fault.Precise); !precise {
 		return t.armHeld(ctx, k)
 	}
@@ -189,7 +188,10 @@ func (t *trial) armFrame(ctx context.Context, k strike) (armed, error) {
 	if err != nil {
 		return nil, err
 	}
-	return func(ctx context.Context) error {
+	return func(coming, ctx context.Context) error {
+		if _, err := rule.Done(coming); err != nil {
+			ctx = coming
+		}
 		o, err := rule.Landed(ctx)
 		m := history.Moment{
 			Way: string(containers.WayExecutioner), Matched: o.Matched, Frame: o.Frame, Held: string(o.Held), ReachedT: o.ArrivedT,
@@ -206,13 +208,13 @@ func (t *trial) armFrame(ctx context.Context, k strike) (armed, error) {
 }
 
 // armHeld has the tap hold the frame, and strikes by the Docker API meanwhile.
-func (t *trial) armHeld(ctx context.Context, k strike) (armed, error) {
+func (t *trial) armHeld(ctx context.Context, k strike) (strikeAt, error) {
 	rule, err := t.cell.Tap().Hold(ctx, k.at)
 	if err != nil {
 		return nil, err
 	}
-	return func(ctx context.Context) error {
-		o, err := rule.Reached(ctx)
+	return func(coming, ctx context.Context) error {
+		o, err := rule.Reached(coming)
 		m := history.Moment{Way: string(containers.WayDocker), Matched: o.Matched, Frame: o.Frame, ReachedT: o.ArrivedT}
 		if err != nil || o.Frame == 0 {
 			t.moment(k, "missed", m)
@@ -251,18 +253,18 @@ func (k strike) leftEarly(asked clock.Mono, err error) error {
 }
 
 // armSeen strikes when the history tells of the moment.
-func (t *trial) armSeen(ctx context.Context, k strike) (armed, error) {
+func (t *trial) armSeen(ctx context.Context, k strike) (strikeAt, error) {
 	seen, offset, err := t.watch(ctx, k)
 	if err != nil {
 		return nil, err
 	}
-	return func(ctx context.Context) error {
+	return func(coming, ctx context.Context) error {
 		var at clock.Mono
 		select {
 		case at = <-seen:
-		case <-ctx.Done():
+		case <-coming.Done():
 			t.moment(k, "missed", history.Moment{})
-			return context.Cause(ctx)
+			return context.Cause(coming)
 		}
 		if err := clock.Until(ctx, at.Add(offset)); err != nil {
 			return err

@@ -37,11 +37,17 @@ var command = sync.OnceValues(func() (string, error) {
 // callCommand is a call of the command line under way.
 func callCommand(t *testing.T, args ...string) *child {
 	t.Helper()
-	path, err := command()
-	require.NoError(t, err)
-	c := &child{cmd: exec.Command(path, args...), lines: make(chan string, 1024)}
+	c := newCommand(t, args...)
 	c.start(t)
 	return c
+}
+
+// newCommand is one that is not started yet.
+func newCommand(t *testing.T, args ...string) *child {
+	t.Helper()
+	path, err := command()
+	require.NoError(t, err)
+	return &child{cmd: exec.Command(path, args...), lines: make(chan string, 1024)}
 }
 
 // Four shards, each a process of its own, and one that carries out all of it,

@@ -201,6 +201,7 @@ func (a *app) withTrials(ctx context.Context, engine, dir string, do func(explor
 	if err != nil {
 		return environmentError(err)
 	}
+	_, _ = fmt.Fprintf(a.err, "session %s, in %s\n", session.ID(), run.Dir)
 	// Before any trial, whose bounds know nothing of compilers.
 	if err := errors.Join(run.Prepare(ctx, true, cmp.Or(engine, catalog.DefaultEngine)), run.PrepareTap(ctx)); err != nil {
 		return err
