@@ -42,13 +42,16 @@ func (a *app) colour(w io.Writer, state check.State, text string) string {
 func (a *app) table(run report.Run) {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "trial\toutage window\thealth gap\tverdict")
+	_, _ = fmt.Fprintln(w, "trial\toutage window\thealth gap\thost\tverdict")
 	for _, t := range run.Trials {
-		window, gap := "-", "-"
+		window, gap, host := "-", "-", "-"
 		if o := t.Outage; o != nil {
-			window, gap = seconds(o.WindowAll().Seconds()), seconds(o.HealthGapAll().Seconds())
+			window, gap, host = seconds(o.WindowAll().Seconds()), seconds(o.HealthGapAll().Seconds()), "quiet"
+			if o.Noise.TooNoisy() {
+				host = "busy"
+			}
 		}
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", t.Name, window, gap, t.Verdict.State)
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", t.Name, window, gap, host, t.Verdict.State)
 	}
 	_ = w.Flush() // a strings.Builder takes everything
 	// Coloured last: a tabwriter counts what a terminal does not show.
