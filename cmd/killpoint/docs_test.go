@@ -16,9 +16,9 @@ import (
 // indented, perhaps after a prompt and a variable, or after a comment's sign.
 var called = regexp.MustCompile(`(?m)^(?: {4,}(?:\$ |- run: )?(?:[A-Z_]+=\S+ )?|# {2,})(?:\./)?killpoint ([a-z].*)$`)
 
-// words are those of a command, as a shell would part them, up to a comment or
+// shellWords are those of a command, as a shell would part them, up to a comment or
 // what follows the command.
-func words(line string) []string {
+func shellWords(line string) []string {
 	for _, end := range []string{"  #", " ||", " | ", " >", ";"} {
 		line, _, _ = strings.Cut(line, end)
 	}
@@ -45,7 +45,7 @@ func TestTheGuidesCommandsExist(t *testing.T) {
 		text, err := os.ReadFile(path)
 		require.NoError(t, err)
 		for _, m := range called.FindAllStringSubmatch(string(text), -1) {
-			args := words(m[1])
+			args := shellWords(m[1])
 			if args[0] == "help" || args[0] == "completion" {
 				continue
 			}
