@@ -202,9 +202,10 @@ func (p *passage) wait(deadline time.Duration) (Held, State) {
 	case <-timer.C:
 		return Deliver, Expired
 	case <-p.fl.link.severed:
+		return Deliver, Done // as far as it can be
 	case <-p.t.ctx.Done():
+		return Deliver, Failed
 	}
-	return Deliver, Done
 }
 
 func (p *passage) delay() error {
