@@ -74,7 +74,7 @@ precision: setup ## measure how long after its moment a strike is made, by each 
 	@$(with_images) $(call with_out,-precision) KILLPOINT_STRIKES='$(STRIKES)' go test -count=1 -timeout 60m -v -run '^TestPrecision$$' ./tests
 
 platform: setup ## end, replace and restart the parties as platforms do, in every way we know (CELLS=2 for its times)
-	@$(with_images) $(call with_out,-platform) KILLPOINT_PLATFORM=all go test -count=1 -timeout 60m -parallel '$(CELLS)' -v -run '^Test(Handoff|BothKilled|EngineExit)$$' ./tests
+	@$(with_images) $(call with_out,-platform) KILLPOINT_PLATFORM=all go test -count=1 -timeout 60m -parallel '$(CELLS)' -v -run '^Test(Handoff|BothKilled|EngineExit|PlatformRestart)$$' ./tests
 
 browser: ## install a browser for the tests of the report's page, where none is
 	@scripts/browser-up.sh

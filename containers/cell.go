@@ -473,6 +473,7 @@ func (c *Cell) Settings() history.Settings {
 		"runtime_env":              r.Env,
 		"runtime_init":             r.Init,
 		"runtime_memory":           r.Memory,
+		"runtime_restart":          r.Restart,
 		"runtime_stop_signal":      c.Runtime.stopSignal,
 		"pool":                     p.Name,
 		"pool_max_actors":          p.MaxActors,

@@ -30,6 +30,11 @@ func (c *Cell) Close(ctx context.Context) error {
 	}
 	err := c.remove(ctx)
 	c.join()
+	for _, ctr := range c.containers() {
+		if ctr.keeper != nil {
+			ctr.keeper.end()
+		}
+	}
 	if c.api != nil {
 		c.api.Close()
 	}

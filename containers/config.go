@@ -80,6 +80,9 @@ type RuntimeConfig struct {
 	Init bool
 	// Memory limits the container, in bytes. 0: no limit.
 	Memory int64
+	// Restart has the daemon start it again by itself. It heeds signals by
+	// [WayPidfd] only: who stops or kills by the daemon's API wants it gone.
+	Restart RestartPolicy
 }
 
 // None stands for a duration of zero where zero means the default.
@@ -143,6 +146,9 @@ func (c CellConfig) validate() error {
 		"EngineConfig.LoadShedding %q: want %q or %q", shedding, LoadSheddingOff, LoadSheddingEngine)
 	for _, p := range []int{c.Runtime.Port, c.Runtime.ControlPort} {
 		bad(p < 0 || p > 65535, "runtime port %d: want 1 to 65535", p)
+	}
+	if _, err := c.Runtime.Restart.docker(); err != nil {
+		errs = append(errs, fmt.Errorf("Runtime.Restart: %w", err))
 	}
 	if c.Runtime.StopSignal != "" {
 		_, err := signalNumber(c.Runtime.StopSignal)

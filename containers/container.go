@@ -62,7 +62,11 @@ type Container struct {
 	// count numbers the incarnations. Containers that do the same work beside each
 	// other share it.
 	count *atomic.Int64
-	tap   *Tap // that strikes it, nil where there is none
+	// policy is the daemon's; keeper follows what it does by that, from the first
+	// Start on.
+	policy RestartPolicy
+	keeper *keeper
+	tap    *Tap // that strikes it, nil where there is none
 
 	starting sync.Mutex // held by Start
 
@@ -113,6 +117,9 @@ func (c *Container) Start(ctx context.Context) error {
 		default:
 			return fmt.Errorf("start %s: %w", c.name, ErrRunning)
 		}
+	}
+	if err := c.watchDaemon(ctx); err != nil {
+		return c.session.explain("follow what the daemon does with "+c.name, err)
 	}
 	l, err := c.begin(ctx)
 	if err != nil {

@@ -171,6 +171,10 @@ func (c *Cell) createEngine(ctx context.Context, sandbox *Container) (*Container
 }
 
 func (c *Cell) createRuntimeAs(ctx context.Context, what string, r RuntimeConfig, stopSignal string, sandbox *Container) (*Container, error) {
+	policy, err := r.Restart.docker()
+	if err != nil {
+		return nil, err
+	}
 	ctr, err := c.create(ctx, "runtime", what, r.Image, stopSignal,
 		testcontainers.WithCmd(r.Cmd...),
 		testcontainers.WithEnv(r.Env),
@@ -179,12 +183,13 @@ func (c *Cell) createRuntimeAs(ctx context.Context, what string, r RuntimeConfig
 			h.Init = &r.Init
 			// Swap included: what exceeds the limit is to be killed, not to be slow.
 			h.Memory, h.MemorySwap = r.Memory, r.Memory
+			h.RestartPolicy = policy
 		}),
 	)
 	if err != nil {
 		return nil, err
 	}
-	ctr.tap = c.tap
+	ctr.tap, ctr.policy = c.tap, r.Restart
 	return ctr, nil
 }
 

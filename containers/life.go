@@ -1,6 +1,7 @@
 package containers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,8 +48,10 @@ type life struct {
 	exit   history.Exit
 	err    error
 
-	cancel  context.CancelFunc // ends the follower and the wait for the daemon's report
-	stream  types.HijackedResponse
+	byDaemon bool // started by a restart policy
+
+	cancel  context.CancelFunc      // ends the follower and the wait for the daemon's report
+	stream  *types.HijackedResponse // nil where the output is read from the daemon's log
 	drained chan struct{}
 	reports <-chan exitReport
 
@@ -63,13 +66,10 @@ type life struct {
 	died       clock.Mono
 }
 
-// begin prepares the next incarnation: its output is followed and its exit
-// awaited from before its start, so that neither a line nor the exit can be
-// missed. The output is attached to rather than read from the daemon's log,
-// because a log goes on over restarts and an attachment ends with the process.
-func (c *Container) begin(ctx context.Context) (*life, error) {
+// newLife numbers the next incarnation.
+func (c *Container) newLife() *life {
 	n := int(c.count.Add(1))
-	l := &life{
+	return &life{
 		c: c, n: n, began: clock.Now(),
 		book: &logBook{
 			rec: c.rec, role: c.role, name: c.name, incarnation: n, party: party(c.role, n),
@@ -79,6 +79,14 @@ func (c *Container) begin(ctx context.Context) (*life, error) {
 		done:    make(chan struct{}),
 		drained: make(chan struct{}),
 	}
+}
+
+// begin prepares the next incarnation: its output is followed and its exit
+// awaited from before its start, so that neither a line nor the exit can be
+// missed. The output is attached to rather than read from the daemon's log,
+// because a log goes on over restarts and an attachment ends with the process.
+func (c *Container) begin(ctx context.Context) (*life, error) {
+	l := c.newLife()
 	// The follower and the wait live as long as the incarnation, not as this call.
 	var living context.Context
 	living, l.cancel = context.WithCancel(context.WithoutCancel(ctx))
@@ -89,7 +97,11 @@ func (c *Container) begin(ctx context.Context) (*life, error) {
 		l.cancel()
 		return nil, fmt.Errorf("attach to its output: %w", err)
 	}
-	l.stream = stream
+	l.stream = &stream
+	if c.policy != RestartNever {
+		c.keeper.expect(living, l)
+		return l, nil
+	}
 	l.reports, err = c.session.awaitExit(living, call, c.id)
 	if err != nil {
 		l.cancel()
@@ -102,7 +114,9 @@ func (c *Container) begin(ctx context.Context) (*life, error) {
 // exitReport is what the daemon says of an exit.
 type exitReport struct {
 	code int
-	err  error // the daemon could not say
+	oom  bool       // by the daemon's events, where those are followed
+	at   clock.Mono // when the daemon says that it was; 0: now
+	err  error      // the daemon could not say
 }
 
 // awaitExit registers with the daemon for the container's next exit, which
@@ -162,7 +176,10 @@ func (l *life) abandon(err error) {
 	l.err = err
 	l.cancel()
 	<-l.reports // ended by the cancel
-	l.stream.Close()
+	if l.c.keeper != nil {
+		l.c.keeper.forget(l)
+	}
+	l.closeStream()
 	<-l.drained
 	close(l.exited)
 	close(l.done)
@@ -217,13 +234,20 @@ func (l *life) diedAt() clock.Mono {
 func (l *life) watch() {
 	defer close(l.done)
 	if p := l.held(); p != nil && p.Wait() == nil {
-		l.dead()
+		l.dead(clock.Now())
 		l.finish(sourcePidfd, l.reported())
 		return
 	}
 	r := <-l.reports
-	l.dead()
+	l.dead(cmp.Or(r.at, clock.Now()))
 	l.finish(sourceDocker, r)
+}
+
+// closeStream ends an attachment.
+func (l *life) closeStream() {
+	if l.stream != nil {
+		l.stream.Close()
+	}
 }
 
 // reported waits for the daemon's report of a death that was seen already.
@@ -251,15 +275,15 @@ func (l *life) held() *pidfd.Process {
 // or is not to be waited for any longer.
 func (l *life) letGo() {
 	l.cancel()
-	l.stream.Close()
+	l.closeStream()
 	if p := l.held(); p != nil {
 		_ = p.Close() // wakes its waiter
 	}
 }
 
-func (l *life) dead() {
+func (l *life) dead(at clock.Mono) {
 	l.mu.Lock()
-	l.died = clock.Now()
+	l.died = at
 	l.mu.Unlock()
 	close(l.exited)
 }
@@ -272,9 +296,9 @@ func (l *life) finish(source string, r exitReport) {
 	case <-l.drained:
 	case <-timer.C: // whoever holds the stream open, it is not the process
 	}
-	l.stream.Close()
+	l.closeStream()
 	<-l.drained
-	oom := r.err == nil && l.oom()
+	oom := r.err == nil && (r.oom || l.c.keeper == nil && l.oom())
 	if l.c.tap != nil {
 		l.c.tap.attribute(l)
 	}

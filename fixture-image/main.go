@@ -55,7 +55,15 @@ func run(environ []string, signals <-chan os.Signal) int {
 	if s.exit == exitUnhandled {
 		signal.Reset(endSignals...)
 	}
-	p, err := start(s)
+	dies, err := s.crash.due()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "fixture:", err)
+		return exitFailed
+	}
+	if dies && !s.crash.onStart {
+		tellAndPanic("fixture: told to crash as it begins")
+	}
+	p, err := start(s, dies)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "fixture:", strings.ReplaceAll(err.Error(), "\n", "; "))
 		if errors.Is(err, errSettings) {
@@ -69,6 +77,7 @@ func run(environ []string, signals <-chan os.Signal) int {
 // process is the running fixture.
 type process struct {
 	settings *settings
+	dies     bool // of the first actor that it is given
 	view     *control.View
 	points   *breakpoint.Set
 	plant    *bug.Plant
@@ -78,12 +87,12 @@ type process struct {
 	memory   int64      // the limit of the container's, where the end needs one
 }
 
-func start(s *settings) (*process, error) {
+func start(s *settings, dies bool) (*process, error) {
 	boot, err := clock.BootID()
 	if err != nil {
 		return nil, err
 	}
-	p := &process{settings: s, view: control.NewView(os.Stdout, boot), failed: make(chan error, 2)}
+	p := &process{settings: s, dies: dies, view: control.NewView(os.Stdout, boot), failed: make(chan error, 2)}
 	if s.exit == exitOOM {
 		if p.memory, err = memoryLimit(); err != nil {
 			return nil, fmt.Errorf("%w: %w", errSettings, err)
@@ -127,7 +136,11 @@ func (p *process) envoyConfig() envoy.Config {
 func (p *process) listen() error {
 	var on Listening
 	var err error
-	if on.Serverless, err = p.serve("serverless", p.settings.listen, p.runtime.Handler()); err != nil {
+	calls := p.runtime.Handler()
+	if p.dies {
+		calls = p.settings.crash.atStart(calls)
+	}
+	if on.Serverless, err = p.serve("serverless", p.settings.listen, calls); err != nil {
 		return err
 	}
 	if p.settings.control != "" {

@@ -45,6 +45,7 @@ type settings struct {
 	secondEnds      bool
 	arms            []armAtStart
 	bug             bug.Name
+	crash           crash
 }
 
 // armAtStart is a breakpoint to be armed before the first actor starts.
@@ -80,6 +81,7 @@ var table = []setting{
 	{"EXIT", "drain", func(s *settings, v string) error { return into(&s.exit, v, parseExit) }},
 	{"SECOND_SIGNAL", "absorb", func(s *settings, v string) error { return into(&s.secondEnds, v, parseSecond) }},
 	{"ARM", "", func(s *settings, v string) error { return into(&s.arms, v, arms) }},
+	{"CRASH", "", func(s *settings, v string) error { return into(&s.crash, v, parseCrash) }},
 	{"BUG", "", func(s *settings, v string) error { return into(&s.bug, v, bug.Parse) }},
 }
 

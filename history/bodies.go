@@ -128,6 +128,9 @@ type Container struct {
 	What        ContainerState `json:"what"`
 	Image       string         `json:"image,omitempty"`
 	PID         int            `json:"pid,omitempty"` // of its PID 1, in the daemon's PID namespace
+	// By is "daemon" where a restart policy started it, "" the rig. The times are
+	// then the daemon's, of when it said so.
+	By string `json:"by,omitempty"`
 }
 
 // ContainerState is what happened to a container. Its exit is [Exit].

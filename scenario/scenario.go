@@ -69,6 +69,9 @@ type Scenario struct {
 	// RuntimeImage replaces the fixture; "" is the fixture.
 	RuntimeImage string
 	// RuntimeInit puts Docker's init before the runtime, so that it is not PID 1;
+	// RuntimeRestart is the daemon's restart policy for the runtime; "": it does
+	// nothing by itself.
+	RuntimeRestart containers.RestartPolicy
 	// RuntimeMemory limits its container, in bytes: 0 for no limit.
 	RuntimeInit   bool
 	RuntimeMemory int64

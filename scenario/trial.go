@@ -295,6 +295,7 @@ func (t *trial) startCell(ctx context.Context) error {
 			Env:         t.runtimeEnv(),
 			Init:        t.RuntimeInit,
 			Memory:      t.RuntimeMemory,
+			Restart:     t.RuntimeRestart,
 		},
 		Front:    t.Front,
 		Pool:     containers.PoolConfig{MaxActors: t.actors(), DrainGrace: t.drainGrace(), RequestLifespan: t.Lifespan},

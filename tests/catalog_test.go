@@ -114,6 +114,11 @@ func TestBothKilled(t *testing.T) {
 	carryOutGroup(t, catalog.BothKilled)
 }
 
+func TestPlatformRestart(t *testing.T) {
+	t.Parallel()
+	carryOutGroup(t, catalog.PlatformRestarts)
+}
+
 func TestEngineExit(t *testing.T) {
 	t.Parallel()
 	carryOutGroup(t, catalog.EngineExit)

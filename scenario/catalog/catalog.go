@@ -73,7 +73,7 @@ func Label(engine string) string { return path.Base(engine) }
 
 // All are all scenarios, in the order in which they are listed.
 func All() []Entry {
-	return slices.Concat(idleRestart(), heartbeat(), inFlight(), commitCut(), underLoad(), engineGoes(), actorStates(), handoffs(), bothKilled(), engineExits(), exitMatrix(), knownBugs())
+	return slices.Concat(idleRestart(), heartbeat(), inFlight(), commitCut(), underLoad(), engineGoes(), actorStates(), handoffs(), bothKilled(), engineExits(), platformRestarts(), exitMatrix(), knownBugs())
 }
 
 // Group are the scenarios of a group.

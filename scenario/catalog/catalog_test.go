@@ -21,7 +21,7 @@ func TestNamesAreUnique(t *testing.T) {
 		names[e.Name()], slugs[slug] = true, true
 		assert.NotEmpty(t, e.Test, e.Name())
 	}
-	assert.Equal(t, []string{"idle-restart", "heartbeat", "commit-in-flight", "commit-cut", "restart-under-load", "engine-goes", "actor-state", "handoff", "both-killed", "engine-exit", "exits", "exit-matrix", "known-bugs"}, Groups())
+	assert.Equal(t, []string{"idle-restart", "heartbeat", "commit-in-flight", "commit-cut", "restart-under-load", "engine-goes", "actor-state", "handoff", "both-killed", "engine-exit", "platform-restart", "exits", "exit-matrix", "known-bugs"}, Groups())
 }
 
 func TestMatch(t *testing.T) {

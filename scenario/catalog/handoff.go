@@ -153,7 +153,7 @@ func readHandoff(t report.Trial) *handoff.Handoff {
 // Tables are all tables over the trials of a run.
 func Tables(trials []report.Trial, engines []string) []string {
 	matrix, details := ExitTables(trials)
-	all := []string{HandoffTable(trials), EngineExitTable(trials), matrix, details, KnownBugsTable(trials, engines)}
+	all := []string{HandoffTable(trials), EngineExitTable(trials), RestartTable(trials), matrix, details, KnownBugsTable(trials, engines)}
 	return slices.DeleteFunc(all, func(s string) bool { return s == "" })
 }
 

@@ -1,0 +1,69 @@
+package check
+
+import (
+	"time"
+
+	"github.com/killpoint/killpoint/history"
+	"github.com/killpoint/killpoint/restarts"
+)
+
+// RestartWant is how a runtime is expected to die and to be brought back.
+type RestartWant struct {
+	// Code and OOM are of its first life's end, Lives how many the daemon starts
+	// after it.
+	Code  int
+	OOM   bool
+	Lives int
+}
+
+// DaemonRestarts: the runtime died as wanted, the daemon started as many lives as
+// wanted, each no sooner than its back-off has it, and each but the last ended. A
+// life of which no end is known is missing, not alive: that is inconclusive.
+func DaemonRestarts(want RestartWant) Invariant {
+	return Invariant{Name: "daemon-restarts", Check: func(h *history.History) Finding {
+		r, err := restarts.Read(h)
+		if err != nil {
+			return undecided("%v", err)
+		}
+		first := r.Lives[0]
+		seqs := r.Gaps[0].Seqs
+		switch {
+		case first.Code != want.Code || first.OOM != want.OOM:
+			return failed(seqs, "the runtime's first life ended with code %d, out of memory %v; it was to be %d, %v", first.Code, first.OOM, want.Code, want.OOM)
+		case len(r.Lives)-1 != want.Lives:
+			return failed(seqs, "the daemon started %d lives, not %d", len(r.Lives)-1, want.Lives)
+		}
+		for i, g := range r.Gaps {
+			if g.Took < g.Least {
+				return failed(g.Seqs, "the daemon started life %d only %v after the one before, which is sooner than its back-off of %v", i+2, g.Took, g.Least)
+			}
+		}
+		for _, l := range r.Lives[:len(r.Lives)-1] {
+			if l.Ended == 0 {
+				return undecided("life %d has no end in the history", l.N)
+			}
+		}
+		return passed("the daemon started %d lives, each after its back-off", want.Lives)
+	}}
+}
+
+// ServedAgain: an actor of the flow gave a good answer within the bound from when
+// a runtime that stayed served.
+func ServedAgain(within time.Duration) Invariant {
+	return Invariant{Name: "served-again", Check: func(h *history.History) Finding {
+		r, err := restarts.Read(h)
+		if err != nil {
+			return undecided("%v", err)
+		}
+		took := r.Recovery()
+		switch {
+		case r.Back == 0:
+			return undecided("no runtime stayed that served")
+		case took == restarts.Never:
+			return failed(r.Gaps[len(r.Gaps)-1].Seqs, "nobody was answered again, although a runtime served")
+		case took > within:
+			return failed(r.Gaps[len(r.Gaps)-1].Seqs, "the first good answer came %v after a runtime served, bound %v", took.Round(time.Millisecond), within)
+		}
+		return passed("the first good answer came %v after a runtime served", took.Round(time.Millisecond))
+	}}
+}
