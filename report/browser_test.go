@@ -4,212 +4,37 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"image"
-	"image/color"
-	"image/png"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/input"
-	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
-	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/killpoint/killpoint/check"
 	"github.com/killpoint/killpoint/history"
+	"github.com/killpoint/killpoint/internal/browsertest"
 	ht "github.com/killpoint/killpoint/internal/historytest"
 	"github.com/killpoint/killpoint/report"
 )
 
-// The tests of this file open the page in a real browser, which never talks to a
-// network. KILLPOINT_BROWSER names it; KILLPOINT_SCREENSHOTS is a folder that
-// keeps what they looked at.
+// tab is a page with what these tests do in it.
+type tab struct{ *browsertest.Tab }
 
-// quiet switches off all that a browser does by itself, and resolves no name.
-var quiet = []chromedp.ExecAllocatorOption{
-	chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.Headless, chromedp.DisableGPU,
-	chromedp.NoSandbox, // as root there is none
-	chromedp.Flag("disable-background-networking", true),
-	chromedp.Flag("disable-component-update", true),
-	chromedp.Flag("disable-client-side-phishing-detection", true),
-	chromedp.Flag("disable-default-apps", true),
-	chromedp.Flag("disable-domain-reliability", true),
-	chromedp.Flag("disable-extensions", true),
-	chromedp.Flag("disable-sync", true),
-	chromedp.Flag("disable-dev-shm-usage", true), // small in containers
-	chromedp.Flag("disable-features", "Translate,OptimizationHints,MediaRouter,AutofillServerCommunication"),
-	chromedp.Flag("metrics-recording-only", true),
-	chromedp.Flag("hide-scrollbars", true),
-	chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND"),
-}
-
-// findBrowser skips on a machine that has none, and fails where CI promised one.
-func findBrowser(t *testing.T) string {
+func open(t *testing.T, dir string, s browsertest.Screen) tab {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("starts a browser: not run with -short")
-	}
-	for _, name := range []string{os.Getenv("KILLPOINT_BROWSER"), "chromium", "chromium-browser", "google-chrome"} {
-		if path, err := exec.LookPath(name); name != "" && err == nil {
-			return path
-		}
-	}
-	const missing = "no browser on this machine: scripts/browser-up.sh installs one on Debian, or KILLPOINT_BROWSER names it"
-	if os.Getenv("CI") != "" {
-		t.Fatal(missing)
-	}
-	t.Skip(missing + " (with CI set, this fails)")
-	return ""
+	return tab{browsertest.Open(t, dir, s)}
 }
 
-// screen is what somebody looks at the page on.
-type screen struct {
-	name          string
-	width, height int64
-	dark          bool
+func eval[T any](tb tab, expression string) T {
+	tb.T.Helper()
+	return browsertest.Eval[T](tb.Tab, expression)
 }
-
-var (
-	desktop = screen{"desktop", 1280, 900, false}
-	phone   = screen{"phone", 390, 844, true}
-)
-
-// tab is a page in a browser, with all that it asked for and complained of.
-type tab struct {
-	t   *testing.T
-	ctx context.Context
-
-	mu       sync.Mutex
-	requests []string
-	errors   []string
-}
-
-// open opens the page of a stored run.
-func open(t *testing.T, dir string, s screen) *tab {
-	t.Helper()
-	path := findBrowser(t)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewExecAllocator(ctx, append(quiet, chromedp.ExecPath(path))...)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
-	t.Cleanup(cancel)
-	tb := &tab{t: t, ctx: ctx}
-	chromedp.ListenTarget(ctx, tb.listen)
-	scheme := map[bool]string{true: "dark", false: "light"}[s.dark]
-	tb.do(network.Enable(),
-		emulation.SetDeviceMetricsOverride(s.width, s.height, 1, s.width < 600),
-		emulation.SetTouchEmulationEnabled(s.width < 600),
-		emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}),
-		chromedp.Navigate("file://"+filepath.Join(dir, "report.html")),
-		chromedp.WaitReady("html.js", chromedp.ByQuery))
-	return tb
-}
-
-func (tb *tab) listen(ev any) {
-	tb.mu.Lock()
-	defer tb.mu.Unlock()
-	switch e := ev.(type) {
-	case *network.EventRequestWillBeSent:
-		tb.requests = append(tb.requests, e.Request.URL)
-	case *runtime.EventExceptionThrown:
-		tb.errors = append(tb.errors, e.ExceptionDetails.Error())
-	case *runtime.EventConsoleAPICalled:
-		for _, a := range e.Args {
-			tb.errors = append(tb.errors, string(a.Value))
-		}
-	}
-}
-
-func (tb *tab) do(actions ...chromedp.Action) {
-	tb.t.Helper()
-	require.NoError(tb.t, chromedp.Run(tb.ctx, actions...), "%v", tb.complaints())
-}
-
-func (tb *tab) complaints() []string {
-	tb.mu.Lock()
-	defer tb.mu.Unlock()
-	return tb.errors
-}
-
-// eval is what an expression of the page is.
-func eval[T any](tb *tab, expression string) T {
-	tb.t.Helper()
-	var v T
-	tb.do(chromedp.Evaluate(expression, &v, func(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }))
-	return v
-}
-
-// opened opens the nth trial of the index, and waits until its lanes are drawn.
-func (tb *tab) opened(n int) string {
-	tb.t.Helper()
-	id := fmt.Sprintf("#t%d", n)
-	tb.do(chromedp.Click(`a[href="`+id+`"]`, chromedp.ByQuery), chromedp.WaitVisible(id+"[data-ready]", chromedp.ByQuery))
-	return id
-}
-
-func (tb *tab) text(selector string) string {
-	tb.t.Helper()
-	return eval[string](tb, fmt.Sprintf("document.querySelector(%q).textContent", selector))
-}
-
-// quietAndHarmless: nothing was asked for but the page, nothing went wrong in it.
-func (tb *tab) quietAndHarmless() {
-	tb.t.Helper()
-	tb.mu.Lock()
-	requests := tb.requests
-	tb.mu.Unlock()
-	for _, url := range requests {
-		assert.True(tb.t, strings.HasPrefix(url, "file://") || strings.HasPrefix(url, "data:"), url)
-	}
-	assert.Empty(tb.t, tb.complaints())
-	assert.Equal(tb.t, "undefined", eval[string](tb, "typeof window.harmed"))
-}
-
-// shot looks at what is to be seen, and keeps it where somebody wants it.
-func (tb *tab) shot(name string) image.Image {
-	tb.t.Helper()
-	var b []byte
-	tb.do(chromedp.CaptureScreenshot(&b))
-	if dir := os.Getenv("KILLPOINT_SCREENSHOTS"); dir != "" {
-		require.NoError(tb.t, os.WriteFile(filepath.Join(dir, name+".png"), b, 0o644))
-	}
-	img, err := png.Decode(bytes.NewReader(b))
-	require.NoError(tb.t, err)
-	return img
-}
-
-// share is how much of the picture is near a colour, 0 to 1.
-func share(img image.Image, want color.RGBA) float64 {
-	near := func(a uint32, b uint8) bool { d := int(a>>8) - int(b); return d > -12 && d < 12 }
-	n, box := 0, img.Bounds()
-	for y := box.Min.Y; y < box.Max.Y; y++ {
-		for x := box.Min.X; x < box.Max.X; x++ {
-			if r, g, b, _ := img.At(x, y).RGBA(); near(r, want.R) && near(g, want.G) && near(b, want.B) {
-				n++
-			}
-		}
-	}
-	return float64(n) / float64(box.Dx()*box.Dy())
-}
-
-// Colours of page.css, light and dark.
-var (
-	lightBack    = color.RGBA{0xf7, 0xf7, 0xf5, 0xff}
-	lightRunning = color.RGBA{0x7f, 0xb3, 0xa0, 0xff}
-	lightFail    = color.RGBA{0xc0, 0x2b, 0x3c, 0xff}
-	darkBack     = color.RGBA{0x12, 0x14, 0x17, 0xff}
-	darkCard     = color.RGBA{0x19, 0x1c, 0x20, 0xff}
-)
 
 // forced are a run that failed, one that was interrupted, and one whose harness
 // failed: their trials are drawn as any.
@@ -245,60 +70,60 @@ func restarted(gap int) *ht.Builder {
 
 func TestTheReportOfAFailedRunInABrowser(t *testing.T) {
 	dir := forced(t)
-	tb := open(t, dir, desktop)
-	assert.Equal(t, "fail", tb.text("h1 .badge"))
-	assert.Equal(t, "restart-under-load/2.3.19/kill", tb.text(".trials tbody tr:first-child a"), "what needs looking after is first")
-	img := tb.shot("failed-index")
-	assert.Greater(t, share(img, lightBack), 0.05)
-	assert.Greater(t, share(img, lightFail), 0.0005, "a red badge")
+	tb := open(t, dir, browsertest.Desktop)
+	assert.Equal(t, "fail", tb.Text("h1 .badge"))
+	assert.Equal(t, "restart-under-load/2.3.19/kill", tb.Text(".trials tbody tr:first-child a"), "what needs looking after is first")
+	img := tb.Shot("failed-index")
+	assert.Greater(t, browsertest.Share(img, browsertest.LightBack), 0.05)
+	assert.Greater(t, browsertest.Share(img, browsertest.LightFail), 0.0005, "a red badge")
 
-	tb.do(chromedp.Click(`.filter[data-state="pass"]`, chromedp.ByQuery))
+	tb.Do(chromedp.Click(`.filter[data-state="pass"]`, chromedp.ByQuery))
 	assert.Equal(t, 1, eval[int](tb, `[...document.querySelectorAll(".trials tbody tr")].filter(r => !r.hidden).length`))
-	tb.do(chromedp.Click(`.filter[data-state="pass"]`, chromedp.ByQuery), chromedp.SendKeys("#find", "under-load", chromedp.ByQuery))
+	tb.Do(chromedp.Click(`.filter[data-state="pass"]`, chromedp.ByQuery), chromedp.SendKeys("#find", "under-load", chromedp.ByQuery))
 	assert.Equal(t, 1, eval[int](tb, `[...document.querySelectorAll(".trials tbody tr")].filter(r => !r.hidden).length`))
 
-	id := tb.opened(0)
-	assert.Contains(t, tb.text(id+" .line"), "acknowledged tick op3 of actor a is missing")
-	assert.Contains(t, tb.text(id+" .plan .here"), "the failure shows here, at event 48")
-	tb.do(chromedp.Click(id+` .findings .jump[data-seq="48"]`, chromedp.ByQuery))
-	assert.Contains(t, tb.text(id+" .detail"), "event 48 +0.530 s from the fault, client: op5 ended ok: ledger of actor counter-a (a)")
+	id := tb.Opened(0)
+	assert.Contains(t, tb.Text(id+" .line"), "acknowledged tick op3 of actor a is missing")
+	assert.Contains(t, tb.Text(id+" .plan .here"), "the failure shows here, at event 48")
+	tb.Do(chromedp.Click(id+` .findings .jump[data-seq="48"]`, chromedp.ByQuery))
+	assert.Contains(t, tb.Text(id+" .detail"), "event 48 +0.530 s from the fault, client: op5 ended ok: ledger of actor counter-a (a)")
 	assert.Equal(t, "CANVAS", eval[string](tb, "document.activeElement.tagName"), "the keys work from there on")
-	img = tb.shot("failed-trial")
-	assert.Greater(t, share(img, lightRunning), 0.0005, "lanes are drawn")
+	img = tb.Shot("failed-trial")
+	assert.Greater(t, browsertest.Share(img, browsertest.LightRunning), 0.0005, "lanes are drawn")
 
 	tb.keys(id)
 	tb.mouse(id)
 	tb.pointer(id)
 	tb.lists(id)
-	tb.do(chromedp.Click(id+` .crumbs a[href="#index"]`, chromedp.ByQuery), chromedp.WaitVisible("#index", chromedp.ByQuery))
-	tb.quietAndHarmless()
+	tb.Do(chromedp.Click(id+` .crumbs a[href="#index"]`, chromedp.ByQuery), chromedp.WaitVisible("#index", chromedp.ByQuery))
+	tb.QuietAndHarmless()
 }
 
 // keys goes over the lanes without a mouse.
-func (tb *tab) keys(id string) {
-	tb.t.Helper()
-	tb.do(chromedp.KeyEvent("n"))
-	assert.Contains(tb.t, tb.text(id+" .detail"), "event 49 ")
-	tb.do(chromedp.KeyEvent("p"), chromedp.KeyEvent("p"))
-	assert.Contains(tb.t, tb.text(id+" .detail"), "event 47 ")
+func (tb tab) keys(id string) {
+	tb.T.Helper()
+	tb.Do(chromedp.KeyEvent("n"))
+	assert.Contains(tb.T, tb.Text(id+" .detail"), "event 49 ")
+	tb.Do(chromedp.KeyEvent("p"), chromedp.KeyEvent("p"))
+	assert.Contains(tb.T, tb.Text(id+" .detail"), "event 47 ")
 	before := tb.canvas(id)
-	tb.do(chromedp.KeyEvent("+"))
-	assert.NotEqual(tb.t, before, tb.canvas(id), "zoomed")
-	tb.do(chromedp.KeyEvent("0"))
+	tb.Do(chromedp.KeyEvent("+"))
+	assert.NotEqual(tb.T, before, tb.canvas(id), "zoomed")
+	tb.Do(chromedp.KeyEvent("0"))
 	all := tb.canvas(id)
-	tb.do(chromedp.KeyEvent("+"), chromedp.KeyEvent("0"))
-	assert.Equal(tb.t, all, tb.canvas(id), "and back")
+	tb.Do(chromedp.KeyEvent("+"), chromedp.KeyEvent("0"))
+	assert.Equal(tb.T, all, tb.canvas(id), "and back")
 }
 
 // canvas is the picture as a text, once it was drawn.
-func (tb *tab) canvas(id string) string {
-	tb.t.Helper()
+func (tb tab) canvas(id string) string {
+	tb.T.Helper()
 	return eval[string](tb, fmt.Sprintf(`new Promise(r => requestAnimationFrame(() => requestAnimationFrame(() => r(document.querySelector(%q).toDataURL()))))`, id+" canvas"))
 }
 
 // pointer hovers until something is under it.
-func (tb *tab) pointer(id string) {
-	tb.t.Helper()
+func (tb tab) pointer(id string) {
+	tb.T.Helper()
 	found := eval[string](tb, fmt.Sprintf(`(() => {
 		const c = document.querySelector(%q), tip = document.querySelector(%q), box = c.getBoundingClientRect();
 		for (let y = 50; y < box.height; y += 9) for (let x = 160; x < box.width; x += 15) {
@@ -307,28 +132,28 @@ func (tb *tab) pointer(id string) {
 		}
 		return "";
 	})()`, id+" canvas", id+" .tip"))
-	assert.Contains(tb.t, found, "answered at once, 0.", "the bar of an operation")
+	assert.Contains(tb.T, found, "answered at once, 0.", "the bar of an operation")
 }
 
 // mouse drags the lanes, and turns the wheel over them, as a real one.
-func (tb *tab) mouse(id string) {
-	tb.t.Helper()
+func (tb tab) mouse(id string) {
+	tb.T.Helper()
 	x, y := tb.middle(id)
 	before := tb.canvas(id)
-	tb.do(input.DispatchMouseEvent(input.MouseWheel, x, y).WithDeltaX(0).WithDeltaY(-240))
-	assert.NotEqual(tb.t, before, tb.canvas(id), "the wheel zooms where the lanes have the focus")
+	tb.Do(input.DispatchMouseEvent(input.MouseWheel, x, y).WithDeltaX(0).WithDeltaY(-240))
+	assert.NotEqual(tb.T, before, tb.canvas(id), "the wheel zooms where the lanes have the focus")
 	before = tb.canvas(id)
-	tb.do(
+	tb.Do(
 		input.DispatchMouseEvent(input.MousePressed, x, y).WithButton(input.Left).WithClickCount(1),
 		input.DispatchMouseEvent(input.MouseMoved, x-200, y).WithButton(input.Left),
 		input.DispatchMouseEvent(input.MouseReleased, x-200, y).WithButton(input.Left).WithClickCount(1))
-	assert.NotEqual(tb.t, before, tb.canvas(id), "dragged")
-	tb.do(chromedp.KeyEvent("0"))
+	assert.NotEqual(tb.T, before, tb.canvas(id), "dragged")
+	tb.Do(chromedp.KeyEvent("0"))
 }
 
 // middle is a place over the lanes where nothing is: the axis.
-func (tb *tab) middle(id string) (x, y float64) {
-	tb.t.Helper()
+func (tb tab) middle(id string) (x, y float64) {
+	tb.T.Helper()
 	at := eval[[]float64](tb, fmt.Sprintf(`(() => {
 		const c = document.querySelector(%q);
 		c.scrollIntoView({ block: "start" });
@@ -339,72 +164,72 @@ func (tb *tab) middle(id string) (x, y float64) {
 }
 
 // fingers pinches the lanes, and taps them.
-func (tb *tab) fingers(id string) {
-	tb.t.Helper()
+func (tb tab) fingers(id string) {
+	tb.T.Helper()
 	x, y := tb.middle(id)
 	two := func(apart float64) []*input.TouchPoint {
 		return []*input.TouchPoint{{X: x - apart, Y: y, ID: 1}, {X: x + apart, Y: y, ID: 2}}
 	}
 	before := tb.canvas(id)
-	tb.do(
+	tb.Do(
 		input.DispatchTouchEvent(input.TouchStart, two(20)),
 		input.DispatchTouchEvent(input.TouchMove, two(60)),
 		input.DispatchTouchEvent(input.TouchMove, two(100)),
 		input.DispatchTouchEvent(input.TouchEnd, []*input.TouchPoint{}))
-	assert.NotEqual(tb.t, before, tb.canvas(id), "pinched")
-	tb.do(chromedp.Click(id+` [data-do="fit"]`, chromedp.ByQuery))
-	assert.Equal(tb.t, before, tb.canvas(id))
+	assert.NotEqual(tb.T, before, tb.canvas(id), "pinched")
+	tb.Do(chromedp.Click(id+` [data-do="fit"]`, chromedp.ByQuery))
+	assert.Equal(tb.T, before, tb.canvas(id))
 
 	at := eval[[]float64](tb, fmt.Sprintf(`(() => { const box = document.querySelector(%q).getBoundingClientRect(); return [box.left + box.width - 60, box.top + 75]; })()`, id+" canvas"))
-	tb.do(
+	tb.Do(
 		input.DispatchTouchEvent(input.TouchStart, []*input.TouchPoint{{X: at[0], Y: at[1], ID: 1}}),
 		input.DispatchTouchEvent(input.TouchEnd, []*input.TouchPoint{}))
-	assert.Contains(tb.t, tb.text(id+" .detail"), "from the fault, harness: ", "the step under the finger")
+	assert.Contains(tb.T, tb.Text(id+" .detail"), "from the fault, harness: ", "the step under the finger")
 }
 
 // lists opens all that is folded up.
-func (tb *tab) lists(id string) {
-	tb.t.Helper()
-	tb.do(chromedp.Click(id+" .list summary", chromedp.ByQuery), chromedp.WaitVisible(id+" .events tbody tr", chromedp.ByQuery))
+func (tb tab) lists(id string) {
+	tb.T.Helper()
+	tb.Do(chromedp.Click(id+" .list summary", chromedp.ByQuery), chromedp.WaitVisible(id+" .events tbody tr", chromedp.ByQuery))
 	all := eval[int](tb, fmt.Sprintf("document.querySelectorAll(%q).length", id+" .events tbody tr"))
-	assert.Greater(tb.t, all, 40)
-	tb.do(chromedp.SendKeys(id+" .list input", "ledger of", chromedp.ByQuery))
-	assert.Equal(tb.t, 2, eval[int](tb, fmt.Sprintf("document.querySelectorAll(%q).length", id+" .events tbody tr")), "asked and answered")
-	tb.do(chromedp.Click(id+" .events tbody tr:first-child button", chromedp.ByQuery))
-	assert.Contains(tb.t, tb.text(id+" .detail"), "op5 is asked")
-	tb.do(chromedp.Click(id+" .tabs button:nth-child(2)", chromedp.ByQuery))
-	assert.Contains(tb.t, tb.text(id+" .log"), "replays actor 13")
-	assert.Contains(tb.t, tb.text(id+" .ending"), "engine#2: no exit recorded")
+	assert.Greater(tb.T, all, 40)
+	tb.Do(chromedp.SendKeys(id+" .list input", "ledger of", chromedp.ByQuery))
+	assert.Equal(tb.T, 2, eval[int](tb, fmt.Sprintf("document.querySelectorAll(%q).length", id+" .events tbody tr")), "asked and answered")
+	tb.Do(chromedp.Click(id+" .events tbody tr:first-child button", chromedp.ByQuery))
+	assert.Contains(tb.T, tb.Text(id+" .detail"), "op5 is asked")
+	tb.Do(chromedp.Click(id+" .tabs button:nth-child(2)", chromedp.ByQuery))
+	assert.Contains(tb.T, tb.Text(id+" .log"), "replays actor 13")
+	assert.Contains(tb.T, tb.Text(id+" .ending"), "engine#2: no exit recorded")
 }
 
 func TestTheReportOfAnInterruptedRunInABrowser(t *testing.T) {
-	tb := open(t, forced(t), phone)
-	assert.Greater(t, share(tb.shot("interrupted-index"), darkBack)+share(tb.shot("interrupted-index"), darkCard), 0.5, "dark")
+	tb := open(t, forced(t), browsertest.Phone)
+	assert.Greater(t, browsertest.Share(tb.Shot("interrupted-index"), browsertest.DarkBack)+browsertest.Share(tb.Shot("interrupted-index"), browsertest.DarkCard), 0.5, "dark")
 	for n := range 4 {
-		id := tb.opened(n)
-		assert.LessOrEqual(t, eval[int](tb, "document.documentElement.scrollWidth"), 390, "nothing is cut off on a phone")
-		if name := tb.text(id + " h2"); strings.Contains(name, "stop") {
-			assert.Contains(t, tb.text(id+" .line"), "the trial ended interrupted")
-			assert.Contains(t, tb.text(id+" .plan .here"), "interrupted")
-			tb.shot("interrupted-trial")
+		id := tb.Opened(n)
+		assert.LessOrEqual(t, eval[int](tb, "document.documentElement.scrollWidth"), 390, "nothing is cut off on a Phone")
+		if name := tb.Text(id + " h2"); strings.Contains(name, "stop") {
+			assert.Contains(t, tb.Text(id+" .line"), "the trial ended interrupted")
+			assert.Contains(t, tb.Text(id+" .plan .here"), "interrupted")
+			tb.Shot("interrupted-trial")
 			tb.fingers(id)
 		}
-		tb.do(chromedp.Click(id+` .crumbs a[href="#index"]`, chromedp.ByQuery), chromedp.WaitVisible("#index", chromedp.ByQuery))
+		tb.Do(chromedp.Click(id+` .crumbs a[href="#index"]`, chromedp.ByQuery), chromedp.WaitVisible("#index", chromedp.ByQuery))
 	}
-	tb.quietAndHarmless()
+	tb.QuietAndHarmless()
 }
 
 // Whatever a log line or a name holds is shown, and does nothing.
 func TestAHostileRunDoesNothingToItsReader(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, hostileRun(t, dir).Write())
-	tb := open(t, dir, desktop)
-	id := tb.opened(0)
-	tb.do(chromedp.Click(id+" .list summary", chromedp.ByQuery), chromedp.WaitVisible(id+" .events tbody tr", chromedp.ByQuery))
-	assert.Contains(t, tb.text(id+" .log"), hostile)
-	assert.Contains(t, tb.text(id+" h2"), hostile)
+	tb := open(t, dir, browsertest.Desktop)
+	id := tb.Opened(0)
+	tb.Do(chromedp.Click(id+" .list summary", chromedp.ByQuery), chromedp.WaitVisible(id+" .events tbody tr", chromedp.ByQuery))
+	assert.Contains(t, tb.Text(id+" .log"), hostile)
+	assert.Contains(t, tb.Text(id+" h2"), hostile)
 	assert.Zero(t, eval[int](tb, `document.images.length`))
-	tb.quietAndHarmless()
+	tb.QuietAndHarmless()
 }
 
 // contrast is WCAG's, of two of the page's colours.
@@ -422,14 +247,14 @@ const contrast = `((a, b) => {
 
 func TestTextCanBeReadAndControlsHaveNames(t *testing.T) {
 	dir := forced(t)
-	for _, s := range []screen{desktop, phone} {
+	for _, s := range []browsertest.Screen{browsertest.Desktop, browsertest.Phone} {
 		tb := open(t, dir, s)
 		for _, text := range []string{"fg", "muted", "link", "pass", "fail", "known", "inconclusive"} {
 			for _, on := range []string{"bg", "card"} {
-				assert.GreaterOrEqual(t, eval[float64](tb, fmt.Sprintf("%s(%q, %q)", contrast, text, on)), 4.5, "%s: %s on %s", s.name, text, on)
+				assert.GreaterOrEqual(t, eval[float64](tb, fmt.Sprintf("%s(%q, %q)", contrast, text, on)), 4.5, "%s: %s on %s", s.Name, text, on)
 			}
 		}
-		tb.opened(0)
+		tb.Opened(0)
 		assert.Equal(t, []string{}, eval[[]string](tb, `[...document.querySelectorAll("button, input, canvas, a")]
 			.filter(e => !(e.textContent.trim() || e.getAttribute("aria-label") || e.labels && e.labels[0] && e.labels[0].textContent.trim()))
 			.map(e => e.outerHTML)`))
@@ -437,10 +262,10 @@ func TestTextCanBeReadAndControlsHaveNames(t *testing.T) {
 }
 
 func TestThePageCanBePrinted(t *testing.T) {
-	tb := open(t, forced(t), screen{"desktop", 1280, 900, true})
-	tb.opened(0)
+	tb := open(t, forced(t), browsertest.Screen{Name: "desktop", Width: 1280, Height: 900, Dark: true})
+	tb.Opened(0)
 	var pdf []byte
-	tb.do(chromedp.ActionFunc(func(ctx context.Context) (err error) {
+	tb.Do(chromedp.ActionFunc(func(ctx context.Context) (err error) {
 		pdf, _, err = page.PrintToPDF().WithPrintBackground(true).Do(ctx)
 		return err
 	}))
@@ -471,18 +296,18 @@ func TestThePageIsQuickWithManyEvents(t *testing.T) {
 		dir := t.TempDir()
 		large(t, dir, n)
 		rewrite(t, dir)
-		tb := open(t, dir, desktop)
+		tb := open(t, dir, browsertest.Desktop)
 		began := time.Now()
-		id := tb.opened(0)
+		id := tb.Opened(0)
 		ready := time.Since(began)
 		took := eval[[]float64](tb, fmt.Sprintf("%s(%q, 80)", frames, id+" canvas"))
 		require.Len(t, took, 80)
 		median, worst := took[40], took[76]
 		t.Logf("%d events: opened in %.2f s; a frame takes %.1f ms in the median, %.1f ms at the 95th percentile", n, ready.Seconds(), median, worst)
-		tb.shot(fmt.Sprintf("events-%d", n))
+		tb.Shot(fmt.Sprintf("events-%d", n))
 		assert.Less(t, median, 150.0)
 		assert.Less(t, ready, 20*time.Second)
-		tb.quietAndHarmless()
+		tb.QuietAndHarmless()
 	}
 }
 
@@ -499,10 +324,10 @@ func TestThePageOfManyTrialsOpensAtOnce(t *testing.T) {
 	}
 	run.Dir = dir
 	require.NoError(t, run.Write())
-	tb := open(t, dir, desktop)
+	tb := open(t, dir, browsertest.Desktop)
 	loaded := eval[float64](tb, "performance.timing.domContentLoadedEventEnd - performance.timing.navigationStart")
 	began := time.Now()
-	tb.opened(59)
+	tb.Opened(59)
 	t.Logf("a page of 60 trials and 60,000 events: there after %.0f ms, a trial of it after %.0f ms more", loaded, time.Since(began).Seconds()*1000)
 	assert.Less(t, loaded, 10_000.0)
 	assert.Equal(t, 1, eval[int](tb, `document.querySelectorAll("main[data-ready]").length`))

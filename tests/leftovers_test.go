@@ -199,6 +199,9 @@ func TestInterruptedRunLeavesNothing(t *testing.T) {
 			require.NoError(t, err, "it has its report as any run")
 			assert.Contains(t, string(page), "inconclusive: trial-complete: the trial ended interrupted")
 			assert.Contains(t, string(page), `<span class="pstate">interrupted</span>`)
+			if name == "draining" {
+				lookAt(t, c.dir, "the trial ended interrupted")
+			}
 		})
 	}
 }

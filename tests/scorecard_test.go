@@ -223,6 +223,11 @@ func (p plantedTrial) readFailure(t *testing.T, trial report.Trial) {
 	for _, part := range []string{"\n  plan ", "strike the engine", "\n  >", "\n  witness ", "\n  logs ", "engine#1, ", "engine#2, ", "runtime#1, ", "\n  run it again", trial.Again} {
 		assert.Contains(t, text, part)
 	}
+	if p.bug == "ack-before-commit" {
+		dir := t.TempDir()
+		require.NoError(t, report.Run{Dir: dir, Trials: []report.Trial{trial}}.Write())
+		lookAt(t, dir, first)
+	}
 }
 
 func finding(trial report.Trial, invariant string) check.Finding {
