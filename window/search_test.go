@@ -158,6 +158,19 @@ func TestASearchBeginsWithItsGridInAnyOrder(t *testing.T) {
 	assert.NotEqual(t, first, second)
 }
 
+// However narrow it searches, each actor of a trial is asked at a delay of its
+// own, and none before the first good /health.
+func TestASearchAsksAtEachDelayOnce(t *testing.T) {
+	m := simulated[1]
+	s, r := &window.Search{Grid: grid, Width: 10 * time.Millisecond, Budget: 60, Seed: 3}, rand.New(rand.NewPCG(1, 1))
+	for delays := s.Next(); delays != nil; delays = s.Next() {
+		slices.Sort(delays)
+		assert.Len(t, slices.Compact(slices.Clone(delays)), len(grid))
+		assert.GreaterOrEqual(t, delays[0], time.Duration(0))
+		s.Add(m.outage(r, delays))
+	}
+}
+
 func TestASearchEndsWithItsBudgetOrAtItsWidth(t *testing.T) {
 	m := simulated[1]
 	spent := m.search(1, 1, 10)
