@@ -80,6 +80,13 @@ func set(flags *pflag.FlagSet, f *pflag.Flag, value, source string) error {
 	return nil
 }
 
+// others have the prefix and mean something, though no setting of the command
+// line: what `make images` prints, and what the packages read.
+var others = []string{
+	"KILLPOINT_ENGINE_IMAGE", "KILLPOINT_ENGINE_BIN", "KILLPOINT_FIXTURE_IMAGE", "KILLPOINT_RIG_IMAGE",
+	"KILLPOINT_WIRETAP_IMAGE", "KILLPOINT_PORTS", "KILLPOINT_DOCKER_SOCKET",
+}
+
 // Misspelt are the variables of the environment that look like a setting and
 // are none, each as a line that says so. Those of other programs, and those
 // that resemble no setting, are left alone.
@@ -90,7 +97,7 @@ func Misspelt(environ, names []string) []string {
 	}
 	for _, entry := range environ {
 		name, _, _ := strings.Cut(entry, "=")
-		if !strings.HasPrefix(name, Prefix) || slices.Contains(variables, name) {
+		if !strings.HasPrefix(name, Prefix) || slices.Contains(variables, name) || slices.Contains(others, name) {
 			continue
 		}
 		word := strings.TrimPrefix(name, Prefix)

@@ -99,6 +99,6 @@ func TestRead(t *testing.T) {
 }
 
 func TestMisspelt(t *testing.T) {
-	lines := Misspelt([]string{"KILLPOINT_SEEDS=1", "KILLPOINT_SEED=1", "KILLPOINT_FIXTURE_IMAGE=x", "SEEDS=1"}, []string{"seed", "engines"})
+	lines := Misspelt([]string{"KILLPOINT_SEEDS=1", "KILLPOINT_SEED=1", "KILLPOINT_FIXTURE_IMAGE=x", "KILLPOINT_ENGINE_IMAGE=x", "SEEDS=1"}, []string{"seed", "engines", "runtime-image"})
 	assert.Equal(t, []string{"KILLPOINT_SEEDS is set and no setting; did you mean KILLPOINT_SEED?"}, lines)
 }
