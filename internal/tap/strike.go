@@ -72,8 +72,9 @@ func (p *passage) afterwards(b *blow, struck error) (delivered bool, err error) 
 		p.t.note(p.f, clock.Now(), "dropped", fmt.Errorf("the %s is dead", p.fl.to))
 		return false, struck
 	}
-	err = p.written()
-	return err == nil, errors.Join(struck, err)
+	// One whose connection went with the struck is dropped, and noted as such: the
+	// strike was made all the same.
+	return p.written() == nil, struck
 }
 
 // struck ends the rule.
