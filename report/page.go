@@ -78,7 +78,7 @@ func (p *pageWriter) write(r Run) {
 	p.raw(`<!doctype html>`, "\n", `<html lang="en" data-title="`, title, `"><head><meta charset="utf-8">`, "\n",
 		`<meta http-equiv="Content-Security-Policy" content="`, policy, `">`, "\n",
 		`<meta name="viewport" content="width=device-width, initial-scale=1">`, "\n",
-		`<link rel="icon" href="data:,"><title>`, title, "</title>\n<style>\n", pageCSS, "</style></head>\n<body>\n")
+		`<link rel="icon" href="data:,"><title>`, title, "</title>\n<style>\n", pageCSS, "</style>\n<noscript><style>main[hidden] { display: block; }</style></noscript></head>\n<body>\n")
 	p.template("head", index)
 	for i := range trials {
 		p.template("trial", trials[i].view(r, neighbours(trials, i)))

@@ -22,12 +22,13 @@
 
   // ---- the table of trials
   let state = "";
-  const find = $("#find");
+  const find = $("#find"), bars = new Map($$(".phases [data-trial]").map(row => [row.dataset.trial, row]));
   function filter() {
     const text = find.value.toLowerCase();
     for (const tr of $$(".trials tbody tr")) {
       tr.hidden = state && tr.dataset.state !== state || !tr.textContent.toLowerCase().includes(text);
-      for (const row of $$(`.phases [data-trial="${tr.dataset.trial}"]`, pages[0])) row.hidden = tr.hidden;
+      const row = bars.get(tr.dataset.trial);
+      if (row) row.hidden = tr.hidden;
     }
   }
   find.addEventListener("input", filter);
