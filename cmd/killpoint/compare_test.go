@@ -15,6 +15,8 @@ import (
 	ht "github.com/killpoint/killpoint/internal/historytest"
 	"github.com/killpoint/killpoint/probe"
 	"github.com/killpoint/killpoint/report"
+	"github.com/killpoint/killpoint/runner"
+	"github.com/killpoint/killpoint/scenario"
 	"github.com/killpoint/killpoint/scenario/catalog"
 	"github.com/killpoint/killpoint/window"
 )
@@ -104,4 +106,23 @@ func TestTheJobsOfASearch(t *testing.T) {
 	jobs, err = runs.proposed(search, sweep)
 	require.NoError(t, err)
 	assert.Len(t, jobs, 2, "the budget")
+}
+
+// A trial on a busy host shows a search nothing, unless it is told that it does.
+func TestASearchAndABusyHost(t *testing.T) {
+	a := newApp(io.Discard, io.Discard)
+	runs, err := a.newTrials(&trialFlags{engines: "2.3.19", seed: "7", cells: 3, out: filepath.Join(t.TempDir(), "out")})
+	require.NoError(t, err)
+	for _, fromBusy := range []bool{false, true} {
+		search := &window.Search{Grid: []time.Duration{0, time.Second}, Width: time.Second, Budget: 60}
+		for range 60 {
+			search.Next()
+			job := runner.Job{Scenario: scenario.Scenario{Name: "sweep"}}
+			o := &window.Outage{Noise: window.Noise{Busy: 1}, Rows: []window.Row{{Class: window.Held}, {Delay: time.Second, Class: window.Held}}}
+			runs.Add(report.Trial{Name: "sweep", Outage: o})
+			assert.Equal(t, 1, runs.learn(search, []runner.Job{job}, fromBusy))
+			assert.True(t, o.Noise.TooNoisy(), "the trial itself stays as it was")
+		}
+		assert.Equal(t, fromBusy, search.Narrow())
+	}
 }

@@ -105,7 +105,7 @@ func TestMistakes(t *testing.T) {
 		"sweep now", "sweep --via htp", "sweep --fault kil", "sweep --fault stop:500ms", "sweep --reconnect fastt", "sweep --timeout 0s",
 		"sweep --bound 2s", "sweep --trials 0", "sweep --repeats 21", "sweep --drain-grace 1500ms", "report", "report a b", "report testdata",
 		"merge", "merge testdata",
-		"sweep --refine -1s", "sweep --budget 9", "sweep --refine 1s --budget 0", "sweep --refine 1s --trials 2", "sweep --refine 1s --shard 1/2 --seed 1",
+		"sweep --refine -1s", "sweep --budget 9", "sweep --busy", "sweep --refine 1s --budget 0", "sweep --refine 1s --trials 2", "sweep --refine 1s --shard 1/2 --seed 1",
 		"compare 2.3.19", "compare 2.3.19 2.3.19", "compare 2.3.19 recconect=fast", "compare reconnect=fast reconnect=slow", "compare 2.3.5 2.3.19 --on gap",
 		"compare 2.3.5 2.3.19 --margin much", "compare 2.3.5 2.3.19 --least -1s", "compare 2.3.5 2.3.19 --shard 1/2 --seed 1", "compare testdata 2.3.19",
 		"compare testdata testdata", "compare reconnect=rivet drain-grace=1500ms", "compare reconnect=rivet reconnect=fast --engines 2.3.5,2.3.19",

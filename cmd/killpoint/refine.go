@@ -18,6 +18,7 @@ import (
 type refineFlags struct {
 	width  time.Duration
 	budget int
+	busy   bool
 }
 
 const defaultBudget = 60
@@ -26,6 +27,7 @@ func addRefineFlags(cmd *cobra.Command) *refineFlags {
 	f := &refineFlags{}
 	cmd.Flags().DurationVar(&f.width, "refine", 0, "look for the edges of the unsafe and the safe range until each is known to within so much")
 	cmd.Flags().IntVar(&f.budget, "budget", defaultBudget, "with --refine: how many restarts at most")
+	cmd.Flags().BoolVar(&f.busy, "busy", false, "with --refine: learn from trials on a busy host, too")
 	return f
 }
 
@@ -33,6 +35,8 @@ func (f *refineFlags) valid(s *sweepFlags) error {
 	switch {
 	case f.width < 0:
 		return usageErrorf("--refine %v: a width is above zero", f.width)
+	case f.width == 0 && f.busy:
+		return usageErrorf("--busy is for --refine: a sweep shows all its trials, and says which were on a busy host")
 	case f.width == 0 && f.budget != defaultBudget:
 		return usageErrorf("--budget %d is for --refine; --trials says how many restarts there are otherwise", f.budget)
 	case f.width == 0:
@@ -74,6 +78,7 @@ func (t *trials) search(ctx context.Context, f *refineFlags, sweep catalog.Sweep
 	for _, d := range sweep.Delays {
 		s.Grid = append(s.Grid, time.Duration(d))
 	}
+	busy := 0
 	for ctx.Err() == nil {
 		jobs, err := t.proposed(s, sweep)
 		if err != nil {
@@ -85,10 +90,10 @@ func (t *trials) search(ctx context.Context, f *refineFlags, sweep catalog.Sweep
 		if err := t.All(ctx, jobs, len(jobs)); err != nil {
 			return err
 		}
-		t.learn(s, jobs)
-		t.bar.Step(sweep.Name(), fmt.Sprintf("%s: %s", count(s.Trials(), "restart"), edgesText(s.Edges())))
+		busy += t.learn(s, jobs, f.busy)
+		t.bar.Step(sweep.Name(), found(s, busy, f.busy))
 	}
-	text := fmt.Sprintf("%s after %s: %s", sweep.Name(), count(s.Trials(), "restart"), edgesText(s.Edges()))
+	text := sweep.Name() + ": " + found(s, busy, f.busy)
 	t.Section("## Edges\n\n" + text + ".\n")
 	_, err := fmt.Fprintln(t.app.err, text)
 	return err
@@ -116,17 +121,38 @@ func (t *trials) proposed(s *window.Search, sweep catalog.Sweep) ([]runner.Job, 
 }
 
 // learn adds what the trials of the jobs have shown, in the order in which they
-// were proposed.
-func (t *trials) learn(s *window.Search, jobs []runner.Job) {
+// were proposed, and counts those on a busy host.
+func (t *trials) learn(s *window.Search, jobs []runner.Job, fromBusy bool) (busy int) {
 	trials := t.Report().Trials
 	for _, j := range jobs {
 		for _, trial := range slices.Backward(trials) {
-			if trial.Name == j.Name && trial.Outage != nil {
-				s.Add(trial.Outage)
-				break
+			if trial.Name != j.Name || trial.Outage == nil {
+				continue
 			}
+			o := *trial.Outage
+			if o.Noise.TooNoisy() {
+				busy++
+				if fromBusy {
+					o.Noise = window.Noise{}
+				}
+			}
+			s.Add(&o)
+			break
 		}
 	}
+	return busy
+}
+
+// found is what a search knows by now.
+func found(s *window.Search, busy int, fromBusy bool) string {
+	text := "after " + count(s.Trials(), "restart")
+	switch {
+	case busy > 0 && fromBusy:
+		text += fmt.Sprintf(", %d of them on a busy host,", busy)
+	case busy > 0:
+		text += fmt.Sprintf(", of which %d on a busy host do not count,", busy)
+	}
+	return text + " " + edgesText(s.Edges())
 }
 
 // edgesText says where the edges are.
