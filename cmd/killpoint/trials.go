@@ -133,6 +133,9 @@ func isNew(dir string) error {
 	return nil
 }
 
+// noticeAfter is for how long nothing is said of images in the making.
+const noticeAfter = 5 * time.Second
+
 // carryOut carries out the jobs of this shard, batch after batch, writes the
 // report, prints it, and returns the verdict as an error.
 func (t *trials) carryOut(ctx context.Context, batches ...[]runner.Job) error {
@@ -147,12 +150,17 @@ func (t *trials) carryOut(ctx context.Context, batches ...[]runner.Job) error {
 		_, _ = fmt.Fprintf(t.app.err, "shard %v of %s has nothing to carry out\n", t.shard, count(len(all), "trial"))
 		return nil
 	}
+	notice := time.AfterFunc(noticeAfter, func() {
+		_, _ = fmt.Fprintln(t.app.err, "building what goes into the containers, and fetching engines: the first time that takes a few minutes")
+	})
+	defer notice.Stop()
 	session, err := t.Session(ctx)
 	if err != nil {
 		return errors.Join(environmentError(err), t.removeEmpty())
 	}
 	_, _ = fmt.Fprintf(t.app.err, "session %s, seed %d, %s in %s\n", session.ID(), t.Seed, count(len(names(mine)), "trial"), t.Dir)
 	err = t.Prepare(ctx, t.flags.runtime == "", t.engines...)
+	notice.Stop()
 	t.bar.expect(len(names(mine)), t.flags.cells)
 	if err == nil {
 		for _, jobs := range mine {

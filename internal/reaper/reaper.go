@@ -83,21 +83,23 @@ type Reaper struct {
 // From then on the death of this process ends the session. Where Start fails it
 // leaves nothing behind.
 func Start(ctx context.Context, docker client.APIClient, session string) (*Reaper, error) {
+	// Before the time begins to run: the first time it is compiled, which may take
+	// a minute on a machine that compiled nothing yet.
+	ref, err := image.Rig(ctx, docker)
+	if err != nil {
+		return nil, fmt.Errorf("make the image of the reaper of session %s available: %w", session, err)
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout,
 		fmt.Errorf("not ready within %s", startTimeout))
 	defer cancel()
-	r, err := start(ctx, docker, session)
+	r, err := start(ctx, docker, session, ref)
 	if err != nil {
 		return nil, fmt.Errorf("start the reaper of session %s: %w", session, err)
 	}
 	return r, nil
 }
 
-func start(ctx context.Context, docker client.APIClient, session string) (*Reaper, error) {
-	ref, err := image.Rig(ctx, docker)
-	if err != nil {
-		return nil, err
-	}
+func start(ctx context.Context, docker client.APIClient, session, ref string) (*Reaper, error) {
 	if err := removeStillborn(ctx, docker, stillbornAge); err != nil {
 		return nil, err
 	}
