@@ -5,6 +5,7 @@ import (
 
 	"github.com/killpoint/killpoint/history"
 	"github.com/killpoint/killpoint/restarts"
+	"github.com/killpoint/killpoint/window"
 )
 
 // RestartWant is how a runtime is expected to die and to be brought back.
@@ -48,7 +49,7 @@ func DaemonRestarts(want RestartWant) Invariant {
 }
 
 // ServedAgain: an actor of the flow gave a good answer within the bound from when
-// a runtime that stayed served.
+// a runtime that stayed served. A late one on a busy host is inconclusive.
 func ServedAgain(within time.Duration) Invariant {
 	return Invariant{Name: "served-again", Check: func(h *history.History) Finding {
 		r, err := restarts.Read(h)
@@ -61,6 +62,8 @@ func ServedAgain(within time.Duration) Invariant {
 			return undecided("no runtime stayed that served")
 		case took == restarts.Never:
 			return failed(r.Gaps[len(r.Gaps)-1].Seqs, "nobody was answered again, although a runtime served")
+		case took > within && window.NoiseBetween(h, r.Back, r.Answered).TooNoisy():
+			return undecided("the first good answer came %v after a runtime served, bound %v, on a busy host", took.Round(time.Millisecond), within)
 		case took > within:
 			return failed(r.Gaps[len(r.Gaps)-1].Seqs, "the first good answer came %v after a runtime served, bound %v", took.Round(time.Millisecond), within)
 		}

@@ -39,6 +39,10 @@ func TestServedAgain(t *testing.T) {
 	judgeAll(t, check.ServedAgain(time.Second), []verdictCase{
 		{"soon", back(1300, ht.OK("a", 2)), check.Pass, "145ms after a runtime served"},
 		{"late", back(3000, ht.OK("a", 2)), check.Fail, "came 1.845s after a runtime served, bound 1s"},
+		{"late on a busy host", func() *ht.Builder {
+			b := back(3000, ht.OK("a", 2))()
+			return b.At(3000, history.KindNoise, &history.Noise{SpanNS: int64(2 * time.Second), Busy: 0.99})
+		}, check.Inconclusive, "on a busy host"},
 		{"never", back(1300, ht.Unknown()), check.Fail, "nobody was answered again"},
 		{"none stayed", func() *ht.Builder { return (&ht.Builder{}).Lived(1, 0, 1000, false, 137).Lived(2, 1150, 1160, true, 2) }, check.Inconclusive, "no runtime stayed"},
 	})
