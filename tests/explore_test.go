@@ -28,11 +28,15 @@ func exploring(t *testing.T, dir string, env ...string) *child {
 	t.Helper()
 	require.NoError(t, short().Write(filepath.Dir(dir)))
 	c := newCommand(t, "explore", "--trial", filepath.Join(filepath.Dir(dir), spec.FileName), "--targets", "engine", "--faults", "kill",
-		"--places", "frames", "--sample", "8", "--seed", "7", "--jobs", "2", "--out", dir)
+		"--places", "frames", "--sample", "8", "--seed", sampleSeed, "--jobs", "2", "--out", dir)
 	c.cmd.Env = append(os.Environ(), env...)
 	c.start(t)
 	return c
 }
+
+// sampleSeed draws a sample without the frames of the actor's start, where a killed
+// engine's leases cost half a minute each.
+const sampleSeed = "42"
 
 // outcomes are those of the points that are done.
 func outcomes(t *testing.T, dir string) []string {
