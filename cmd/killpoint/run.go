@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,9 +14,14 @@ import (
 	"github.com/killpoint/killpoint/scenario/catalog"
 )
 
+// runFlags are the settings of run.
+type runFlags struct {
+	*trialFlags
+	list            bool
+	delays, repeats string
+}
+
 func newRunCommand(a *app) *cobra.Command {
-	var list bool
-	var delays, repeats string
 	cmd := &cobra.Command{
 		Use:   "run [SCENARIO...]",
 		Short: "Carry out scenarios of the catalog on real engines",
@@ -35,38 +41,47 @@ which there are.
 			return scenarioNames(), cobra.ShellCompDirectiveNoFileComp
 		},
 	}
-	f := addTrialFlags(cmd)
-	cmd.Flags().BoolVar(&list, "list", false, "list the scenarios that would be carried out, and do nothing else")
-	cmd.Flags().StringVar(&delays, "delays", "", "when idle-restart asks, from the first good /health on: 0,250ms,3s (default: those of the original investigation)")
-	cmd.Flags().StringVar(&repeats, "repeats", "", "how many actors idle-restart asks at each of them (default 1)")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		o := catalog.Options{RuntimeImage: f.runtime}
-		var err error
-		if o.Delays, err = catalog.ParseDelays(delays, catalog.SweepBound); err != nil {
-			return usageErrorf("--delays: %w", err)
-		}
-		if o.Repeats, err = catalog.ParseRepeats(repeats); err != nil {
-			return usageErrorf("--repeats: %w", err)
-		}
-		engines, err := runner.ParseEngines(f.engines)
-		if err != nil {
-			return &exitError{exitUsage, err}
-		}
-		entries, err := chosen(args, engines)
-		if err != nil {
-			return err
-		}
-		if list {
-			return a.list(entries, f.json)
-		}
-		t, err := a.newTrials(f)
-		if err != nil {
-			return err
-		}
-		apart, beside := t.jobs(entries, o, againOptions(delays, repeats))
-		return t.carryOut(cmd.Context(), apart, beside)
-	}
+	f := &runFlags{trialFlags: addTrialFlags(cmd)}
+	cmd.Flags().BoolVar(&f.list, "list", false, "list the scenarios that would be carried out, and do nothing else")
+	cmd.Flags().StringVar(&f.delays, "delays", "", "when idle-restart asks, from the first good /health on: 0,250ms,3s (default: those of the original investigation)")
+	cmd.Flags().StringVar(&f.repeats, "repeats", "", "how many actors idle-restart asks at each of them (default 1)")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error { return a.run(cmd.Context(), f, args) }
 	return cmd
+}
+
+func (a *app) run(ctx context.Context, f *runFlags, patterns []string) error {
+	o, err := f.options()
+	if err != nil {
+		return err
+	}
+	engines, err := runner.ParseEngines(f.engines)
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	entries, err := chosen(patterns, engines)
+	if err != nil {
+		return err
+	}
+	if f.list {
+		return a.list(entries, f.json)
+	}
+	t, err := a.newTrials(f.trialFlags)
+	if err != nil {
+		return err
+	}
+	apart, beside := t.jobs(entries, o, againOptions(f.delays, f.repeats))
+	return t.carryOut(ctx, apart, beside)
+}
+
+func (f *runFlags) options() (o catalog.Options, err error) {
+	o.RuntimeImage = f.runtime
+	if o.Delays, err = catalog.ParseDelays(f.delays, catalog.SweepBound); err != nil {
+		return o, usageErrorf("--delays: %w", err)
+	}
+	if o.Repeats, err = catalog.ParseRepeats(f.repeats); err != nil {
+		return o, usageErrorf("--repeats: %w", err)
+	}
+	return o, nil
 }
 
 // chosen are the scenarios that the patterns name, each once; without a pattern
