@@ -268,6 +268,9 @@ func (a *app) race(ctx context.Context, rule compare.Rule, f *compareFlags, name
 	}
 	result, err := rule.Sequence(ctx, compare.Side{Name: names[0]}, compare.Side{Name: names[1]}, max(f.cells/2, 1), r.carryOut)
 	t.bar.done()
+	if ctx.Err() != nil {
+		err = nil // each trial under way says so, too
+	}
 	err = errors.Join(err, r.close(ctx), r.write(t.Dir, result), show(a.out, result, f.json))
 	_, _ = fmt.Fprintf(a.err, "the sides are in %s and %s\n", r.runs[0].Dir, r.runs[1].Dir)
 	switch {
