@@ -240,9 +240,6 @@ func (r *reader) actor(e history.Event, b *history.Actor) {
 // result sums up. What the case does not tell stays as it is.
 func (r *reader) result() Result {
 	r.Ending, r.Clients.Back = Unknown, -1
-	if r.Exit != nil {
-		r.Death, r.Ending = r.died.Sub(r.struck), r.ending()
-	}
 	for _, e := range r.steps {
 		b := e.Body.(*history.Shutdown)
 		if e.Party != r.party {
@@ -250,6 +247,9 @@ func (r *reader) result() Result {
 		}
 		r.Steps = append(r.Steps, Step{*b, e.T.Sub(r.struck)})
 		r.PID = max(r.PID, b.PID)
+	}
+	if r.Exit != nil {
+		r.Death, r.Ending = r.died.Sub(r.struck), r.ending()
 	}
 	for _, h := range r.hooks {
 		switch {
@@ -267,10 +267,13 @@ func (r *reader) result() Result {
 
 func (r *reader) ending() Ending {
 	e := r.Exit
+	_, allocating := r.step(history.ShutdownAllocating)
 	switch {
 	case r.Strike == KILL:
 		return ByStrike
-	case e.OOM:
+	// Docker does not always say so on a busy machine. A SIGKILL that nobody sent,
+	// to a process that takes all memory, is the kernel's.
+	case e.OOM, allocating && e.Code == 137 && !e.GraceEnded && e.Signal != "SIGKILL":
 		return ByKernel
 	case e.Code == 137 && e.GraceEnded:
 		return ByGrace

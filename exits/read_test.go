@@ -175,6 +175,21 @@ func TestWhatIsWrongIsTold(t *testing.T) {
 	}
 }
 
+// Docker's word for it is not always there; a SIGKILL that nobody sent is.
+func TestOutOfMemory(t *testing.T) {
+	c := Case{OOM, PID1, TERM}
+	story := func(e history.Exit) Result {
+		s := begun(c, "signal")
+		s.says(15, history.Shutdown{What: history.ShutdownSignal, Signal: "SIGTERM", PID: 1}).says(15, history.Shutdown{What: history.ShutdownAllocating})
+		return one(t, s.ended(c, 200, e))
+	}
+	assert.Equal(t, ByKernel, story(history.Exit{Signal: "SIGTERM", Code: 137, OOM: true}).Ending)
+	assert.Equal(t, ByKernel, story(history.Exit{Signal: "SIGTERM", Code: 137}).Ending)
+	assert.Equal(t, ByUs, story(history.Exit{Signal: "SIGKILL", Code: 137}).Ending)
+	assert.Equal(t, ByGrace, story(history.Exit{Signal: "SIGTERM", Code: 137, GraceEnded: true}).Ending)
+	assert.Equal(t, Itself, story(history.Exit{Signal: "SIGTERM", Code: 1}).Ending)
+}
+
 func TestLostWriteIsFound(t *testing.T) {
 	s := rightStory()
 	for _, e := range s.Events {
