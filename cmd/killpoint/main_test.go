@@ -52,13 +52,19 @@ func call(t *testing.T, env map[string]string, args ...string) result {
 	return result{code, out.String(), err.String()}
 }
 
-// process runs the program as a process of its own.
+// process runs the program as a process of its own, without the settings of
+// whoever runs the tests.
 func process(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
 	require.NoError(t, err)
 	cmd := exec.Command(self, args...)
-	cmd.Env = append(os.Environ(), runAsKillpoint+"=1")
+	for _, v := range os.Environ() {
+		if !strings.HasPrefix(v, "KILLPOINT_") {
+			cmd.Env = append(cmd.Env, v)
+		}
+	}
+	cmd.Env = append(cmd.Env, runAsKillpoint+"=1")
 	return cmd
 }
 
