@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
 	"syscall"
 	"testing"
@@ -30,6 +31,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asFixture) != "" {
 		main()
 	}
+	// A process that was started under nohup ignores SIGHUP, and its children do, for
+	// Go keeps that. What is handled here is at its default in them.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	os.Exit(m.Run())
 }
 
