@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/killpoint/killpoint/check"
+	"github.com/killpoint/killpoint/containers"
 	"github.com/killpoint/killpoint/fault"
 	"github.com/killpoint/killpoint/history"
 	"github.com/killpoint/killpoint/internal/stats"
@@ -113,18 +114,12 @@ type commandKill struct{}
 func (commandKill) String() string { return "docker kill, the command" }
 
 func (commandKill) Strike(ctx context.Context, target fault.Target) (history.Exit, error) {
-	named, ok := target.(interface{ Name() string })
+	named, ok := target.(*containers.Container)
 	if !ok {
 		return history.Exit{}, errors.New("the target has no name to give the docker command")
 	}
-	gone := target.Exited()
 	if out, err := exec.CommandContext(ctx, "docker", "kill", named.Name()).CombinedOutput(); err != nil {
 		return history.Exit{}, fmt.Errorf("docker kill %s: %w: %s", named.Name(), err, out)
 	}
-	select {
-	case <-gone:
-		return history.Exit{}, nil
-	case <-ctx.Done():
-		return history.Exit{}, context.Cause(ctx)
-	}
+	return named.Wait(ctx) // until the daemon has reported the exit: it cannot be started before
 }
