@@ -139,9 +139,19 @@ func (t *Tap) StrikeAt(ctx context.Context, m moment.Moment, b Blow) (*Armed, er
 	if err != nil {
 		return nil, err
 	}
-	a.blow, a.note = &b, &strike{blow: b, outcome: a.Outcome}
+	a.blow, a.note = &b, &strike{blow: b, outcome: a.decided}
 	t.remember(a.note)
 	return a, nil
+}
+
+// decided is the outcome where there is one to tell: a strike that has begun is
+// waited for, since the daemon may report the death before the tap is done with it.
+func (a *Armed) decided(ctx context.Context) (tap.Outcome, error) {
+	o, err := a.Outcome(ctx)
+	if err != nil || o.State != tap.Reached {
+		return o, err
+	}
+	return a.Done(ctx)
 }
 
 // Landed waits until the strike was made, and confirmed: a killed target is dead

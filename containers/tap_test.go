@@ -2,6 +2,9 @@ package containers
 
 import (
 	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -130,4 +133,22 @@ func TestNoTap(t *testing.T) {
 	require.ErrorIs(t, err, ErrNoTap)
 	_, err = none.Hold(t.Context(), moment.Now())
 	require.ErrorContains(t, err, "is no frame")
+}
+
+// A death can be reported while the tap still reads what the dead left: whose
+// strike it was is asked for, and waited for.
+func TestStrikeUnderWayIsWaitedFor(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		o := tap.Outcome{ID: "rule-1", State: tap.Reached}
+		if r.URL.Query().Get("not") != "" { // somebody waits for more
+			o.State, o.SignalT = tap.Done, 5
+		}
+		assert.NoError(t, json.NewEncoder(w).Encode(o))
+	}))
+	defer srv.Close()
+	alive := &Container{lives: []*life{{exited: make(chan struct{})}}}
+	a := &Armed{tap: &Tap{client: tap.NewClient(srv.URL, "token"), container: alive}, rule: tap.Rule{ID: "rule-1"}}
+	o, err := a.decided(limit(t))
+	require.NoError(t, err)
+	assert.EqualValues(t, 5, o.SignalT)
 }
