@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/distribution/reference"
+
+	"github.com/killpoint/killpoint/internal/suggest"
 )
 
 // Kind says what an engine was chosen by.
@@ -137,30 +139,9 @@ func parsePath(s string) (Source, error) {
 func nearest(v string) string {
 	best, bestDistance := "", 0
 	for _, r := range releases {
-		if d := distance(v, r.Version); best == "" || d <= bestDistance {
+		if d := suggest.Distance(v, r.Version); best == "" || d <= bestDistance {
 			best, bestDistance = r.Version, d
 		}
 	}
 	return best
-}
-
-// distance is the Levenshtein distance of two short strings.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
-				change++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -23,7 +23,7 @@ func Words(word string, candidates []string) []string {
 	}
 	var found []match
 	for _, c := range candidates {
-		away := distance(strings.ToLower(word), strings.ToLower(c))
+		away := Distance(strings.ToLower(word), strings.ToLower(c))
 		if away < len(word) && away <= max(2, len(word)/3) {
 			found = append(found, match{c, away})
 		}

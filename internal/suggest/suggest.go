@@ -12,7 +12,7 @@ func Nearest[T ~string](word string, candidates []T) T {
 	var best T
 	least := len(word)/3 + 1
 	for _, c := range candidates {
-		if d := distance(strings.ToLower(word), strings.ToLower(string(c))); d <= least && (best == "" || d < least) {
+		if d := Distance(strings.ToLower(word), strings.ToLower(string(c))); d <= least && (best == "" || d < least) {
 			best, least = c, d
 		}
 	}
@@ -32,8 +32,9 @@ func Unknown[T ~string](kind, word string, candidates []T) error {
 	return fmt.Errorf("%s %.40q is unknown: want one of %s", kind, word, strings.Join(all, ", "))
 }
 
-// distance is how many letters are to be added, taken away or changed.
-func distance(a, b string) int {
+// Distance is how many letters are to be added, taken away or changed to make b of
+// a: the Levenshtein distance.
+func Distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j

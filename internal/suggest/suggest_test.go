@@ -27,6 +27,6 @@ func TestDistance(t *testing.T) {
 		a, b string
 		want int
 	}{{"", "", 0}, {"", "abc", 3}, {"abc", "", 3}, {"abc", "abc", 0}, {"abc", "axc", 1}, {"abc", "ac", 1}, {"ab", "xaby", 2}} {
-		assert.Equal(t, c.want, distance(c.a, c.b), "%q %q", c.a, c.b)
+		assert.Equal(t, c.want, Distance(c.a, c.b), "%q %q", c.a, c.b)
 	}
 }
