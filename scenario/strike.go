@@ -226,7 +226,12 @@ func (t *trial) armHeld(ctx context.Context, k strike) (strikeAt, error) {
 		_, err = k.fault.Strike(ctx, target)
 		m.SignaledT = clock.Now()
 		if k.kills() && err == nil {
-			m.DiedT = <-died // it is dead: the strike has confirmed that
+			// The strike has confirmed it, unless it is one that kills nobody.
+			select {
+			case m.DiedT = <-died:
+			case <-ctx.Done():
+				err = fmt.Errorf("wait for the death of the %s after %v: %w", k.on, k.fault, context.Cause(ctx))
+			}
 		}
 		t.moment(k, "struck", m)
 		return errors.Join(err, rule.Release(context.WithoutCancel(ctx), k.drop))
