@@ -31,6 +31,27 @@ func TestEngineExits(t *testing.T) {
 	})
 }
 
+// What is expected of an engine whose stops were first is expected of no other.
+func TestEngineExitsOnceAllAreTold(t *testing.T) {
+	want := check.ExitWant{Codes: []int{137}, From: time.Second, To: 2 * time.Second, Why: "its grace ends first",
+		Told: &check.ExitWant{Codes: []int{0}, To: 500 * time.Millisecond, Why: "every actor was told"}}
+	left := func(told bool, gone, code int) func() *ht.Builder {
+		return func() *ht.Builder {
+			b := (&ht.Builder{}).Life(60, 70, "a", 1)
+			if told {
+				b.Actor(1020, "a", 1, "stop")
+			}
+			return b.Leaving(1000, gone, code, code == 137)
+		}
+	}
+	judgeAll(t, check.EngineExits(want), []verdictCase{
+		{"told, at once", left(true, 1050, 0), check.Pass, "left with code 0 after 50ms: every actor was told"},
+		{"told, and it waited all the same", left(true, 2020, 137), check.Fail, "bound 500ms: every actor was told"},
+		{"not told, at once", left(false, 1050, 0), check.Fail, "not before 1s: its grace ends first"},
+		{"not told", left(false, 2020, 137), check.Pass, "its grace ends first"},
+	})
+}
+
 func TestClientsHeardNothing(t *testing.T) {
 	open := func(end int, ret history.Return) func() *ht.Builder {
 		return func() *ht.Builder {

@@ -50,6 +50,9 @@ type Exit struct {
 	// Stops are the actors' generations that were told to stop while the engine
 	// was leaving, and Replayed those that were by the next engine.
 	Stops, Replayed int
+	// AllTold: generations ran when it was asked, and each was told to stop before
+	// it was gone.
+	AllTold bool
 	// Clients are the operations that were open.
 	Clients []Client
 	// Kept are the actors of which the same generation goes on with the next
@@ -86,6 +89,7 @@ func Read(h *history.History) (*Exit, error) {
 	x.Starting = starting(events, last)
 	x.witness(events, last.T, o.ExitT)
 	x.settings(events)
+	x.told(events, o)
 	x.runtimes(events, o)
 	x.clients(events, o.ExitT)
 	x.generations(events, o)
@@ -134,6 +138,29 @@ func (x *Exit) settings(events []history.Event) {
 			return
 		}
 	}
+}
+
+// told says whether every generation that ran at the signal was told to stop
+// before the engine was gone.
+func (x *Exit) told(events []history.Event, o *window.Outage) {
+	live := map[string]bool{}
+	ran := 0
+	for _, e := range events {
+		b, ok := e.Body.(*history.Actor)
+		if !ok || e.T > o.ExitT {
+			continue
+		}
+		switch generation := fmt.Sprint(b.Actor, b.Generation); {
+		case b.What == "running" && e.T < x.Told:
+			live[generation] = true
+		case b.What == "stop" || b.What == "stopped":
+			delete(live, generation)
+		}
+		if e.T < x.Told {
+			ran = len(live)
+		}
+	}
+	x.AllTold = ran > 0 && len(live) == 0
 }
 
 // runtimes takes what the runtimes were told.
@@ -240,6 +267,10 @@ func (x *Exit) Waited() string {
 	switch grace := x.ActorDrain; {
 	case x.Starting && end == "was killed":
 		return "nothing: the signal came before it handled any, and PID 1 has no default action"
+	case end == "left" && x.Took < near && x.AllTold:
+		return "nothing: every actor had been told to stop"
+	case end == "left" && x.Took < near && x.Took > near*3/4:
+		return "its next look, after a second"
 	case end == "left" && x.Took < near:
 		return "nothing"
 	case end == "left" && x.Took >= grace-near/4 && x.Took < grace+near:

@@ -54,7 +54,9 @@ func TestWaited(t *testing.T) {
 		return b.Op(990, end, ht.Tick("a", "open"), ht.Unknown())
 	}
 	for want, b := range map[string]*ht.Builder{
-		"nothing":                                             began().Leaving(1000, 1080, 0, false),
+		"nothing":                       began().Leaving(1000, 1080, 0, false),
+		"its next look, after a second": began().Leaving(1000, 2040, 0, false),
+		"nothing: every actor had been told to stop":          began().Actor(1020, "a", 1, "stop").Leaving(1000, 1050, 0, false),
 		"the pool's drain grace, 3s":                          began().Leaving(1000, 4060, 0, false),
 		"tick, open until it left":                            held(began(), 21_000).Leaving(1000, 21_000, 0, false),
 		"tick, open until it was killed":                      held(began(), -1).Leaving(1000, 11_000, 137, true),
@@ -69,6 +71,17 @@ func TestWaited(t *testing.T) {
 	}
 	kill := began().Restart(1000, 1020, 1100, 1300)
 	assert.Equal(t, "nothing: it had no say", read(t, kill).Waited())
+}
+
+// Told are only generations that ran, and only before the engine's end.
+func TestAllTold(t *testing.T) {
+	left := func(b *ht.Builder) bool { return read(t, b.Leaving(1000, 1500, 0, false)).AllTold }
+	assert.True(t, left(began().Actor(1020, "a", 1, "stop")))
+	assert.True(t, left(began().Life(80, 90, "b", 1).Actor(1020, "a", 1, "stop").Actor(1030, "b", 1, "stop")))
+	assert.False(t, left(began()), "nobody was told")
+	assert.False(t, left(began().Life(80, 90, "b", 1).Actor(1020, "a", 1, "stop")), "one of two was told")
+	assert.False(t, left(began().Actor(1600, "a", 1, "stop")), "told by the next engine")
+	assert.False(t, left(began().Stopped(500, 510, "a", 1)), "it did not run any more")
 }
 
 // The same generation goes on after a kill.

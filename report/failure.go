@@ -161,6 +161,15 @@ func (t Trial) Failure(w io.Writer) error {
 	return err
 }
 
+// Line says in one line how the trial ended: its name, and the first thing that is
+// wrong with it.
+func (t Trial) Line() string {
+	if f := t.failed(); f != nil {
+		return t.Name + ": " + f.first()
+	}
+	return t.Name + ": " + t.verdictText()
+}
+
 // failed is the trial's failure, or nil where it has none.
 func (t Trial) failed() *failure {
 	switch {

@@ -314,6 +314,19 @@ func TestLogsThatCannotBeWrittenCostNoVerdict(t *testing.T) {
 	assert.FileExists(t, filepath.Join(dir, "engine-2.log"))
 }
 
+// The line is what is left of a trial at the end of a long output.
+func TestLine(t *testing.T) {
+	tr, err := report.Judge(stored(t, t.TempDir(), &lostWrite().Builder), nil, check.LedgerKeeps("tick", "ledger"))
+	require.NoError(t, err)
+	first, _, _ := strings.Cut(failureOf(t, tr), "\n")
+	assert.Equal(t, tr.Name+": "+first, tr.Line())
+	assert.Contains(t, tr.Line(), "ledger-keeps-acked-writes")
+
+	tr.Verdict.State = check.Pass
+	assert.Contains(t, tr.Line(), tr.Name+": pass")
+	assert.NotContains(t, tr.Line(), "\n")
+}
+
 func failureOf(t *testing.T, tr report.Trial) string {
 	t.Helper()
 	var b strings.Builder

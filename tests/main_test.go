@@ -22,6 +22,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -133,18 +134,17 @@ func tearDown() error {
 		where = "; report in " + filepath.Join(run.Dir, "report.html")
 	}
 	err = errors.Join(err, run.Report().Annotate(os.Stdout))
-	fmt.Printf("%d trials, %d not passed, in %.0f s%s\n", len(trials), notPassed(trials), time.Since(run.began).Seconds(), where)
+	bad := notPassed(trials)
+	// Once more at the very end, which is what is left of a long output.
+	for _, t := range bad {
+		fmt.Println(t.Line())
+	}
+	fmt.Printf("%d trials, %d not passed, in %.0f s%s\n", len(trials), len(bad), time.Since(run.began).Seconds(), where)
 	return err
 }
 
-func notPassed(trials []report.Trial) int {
-	n := 0
-	for _, t := range trials {
-		if !runner.Fine(t) {
-			n++
-		}
-	}
-	return n
+func notPassed(trials []report.Trial) []report.Trial {
+	return slices.DeleteFunc(slices.Clone(trials), runner.Fine)
 }
 
 // session is the process's, or the end of the test: skipped with the reason on

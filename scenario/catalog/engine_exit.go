@@ -29,10 +29,12 @@ type work struct {
 	// starting strikes an engine that has not served yet.
 	starting bool
 	// from and to bound the time after which it leaves by itself; why says what it
-	// takes it for. silent: who has it open is told nothing until then.
+	// takes it for. silent: who has it open is told nothing until then. told, where
+	// it is set, says why it leaves at once if its actors were told to stop.
 	from, to time.Duration
 	why      string
 	silent   bool
+	told     string
 }
 
 const (
@@ -52,11 +54,12 @@ const (
 var works = []work{
 	{
 		name: "idle", parts: []scenario.Part{scenario.Asleep(0)}, to: dying,
-		why: "no actor runs, so there is nothing to wait for",
+		why: "no actor runs, so there is nothing to wait for: it is gone at once, or at its next look, a second later",
 	},
 	{
 		name: "stream", actors: 1, from: exitGrace, to: exitGrace + dying,
-		why: "an actor runs, whose serverless stream is open: it waits for as long as the pool's drain grace, whatever the actor does",
+		why:  "an actor runs, whose serverless stream is open: it waits for as long as the pool's drain grace, for it has closed the connection by which the actor would be told",
+		told: "its stop overtook the closing of the runtime's connection, so the actor stopped and its stream ended",
 	},
 	{
 		name: "request", actors: 1, parts: []scenario.Part{scenario.InFlight(2*time.Second, exitPatience)}, from: forever, to: forever, silent: true,
@@ -108,16 +111,20 @@ func askings() []asking {
 // where the two fall together, by either.
 func (w work) want(a asking) check.ExitWant {
 	const left, killed = 0, 137
+	var told *check.ExitWant
+	if w.told != "" {
+		told = &check.ExitWant{Codes: []int{left}, To: dying, Why: w.told}
+	}
 	if a.grace == 0 {
 		return check.ExitWant{Codes: []int{killed}, To: dying, Why: "SIGKILL asks nobody"}
 	}
 	switch {
 	case a.grace < w.from:
-		return check.ExitWant{Codes: []int{killed}, From: a.grace, To: a.grace + dying, Why: w.why + "; its grace ends first"}
+		return check.ExitWant{Codes: []int{killed}, From: a.grace, To: a.grace + dying, Why: w.why + "; its grace ends first", Told: told}
 	case a.grace > w.to:
-		return check.ExitWant{Codes: []int{left}, From: w.from, To: w.to, Why: w.why}
+		return check.ExitWant{Codes: []int{left}, From: w.from, To: w.to, Why: w.why, Told: told}
 	}
-	return check.ExitWant{Codes: []int{left, killed}, From: w.from, To: a.grace + dying, Why: w.why}
+	return check.ExitWant{Codes: []int{left, killed}, From: w.from, To: a.grace + dying, Why: w.why, Told: told}
 }
 
 // quickWorks are those of make itest.
