@@ -42,17 +42,6 @@ func uncut(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 }
 
-func (c *Cell) createNetwork(ctx context.Context) error {
-	ctx, cancel := uncut(ctx)
-	defer cancel()
-	nw, err := tcnetwork.New(ctx, tcnetwork.WithLabels(c.labels("network")))
-	if err != nil {
-		return c.session.explain("create the cell's network", err)
-	}
-	c.network = nw
-	return nil
-}
-
 func (c *Cell) createVolume(ctx context.Context) error {
 	ctx, cancel := uncut(ctx)
 	defer cancel()
