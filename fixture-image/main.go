@@ -46,7 +46,7 @@ func main() {
 
 // run is the life of the process; it returns the exit code.
 func run(environ []string, signals <-chan os.Signal) int {
-	s, err := readSettings(environ)
+	s, err := table.Read(environ)
 	if err != nil {
 		// One line, however many mistakes.
 		fmt.Fprintf(os.Stderr, "fixture: %v: %s\n", errSettings, strings.ReplaceAll(err.Error(), "\n", "; "))
@@ -63,7 +63,7 @@ func run(environ []string, signals <-chan os.Signal) int {
 	if dies && !s.crash.onStart {
 		tellAndPanic("fixture: told to crash as it begins")
 	}
-	p, err := start(s, dies)
+	p, err := start(&s, dies)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "fixture:", strings.ReplaceAll(err.Error(), "\n", "; "))
 		if errors.Is(err, errSettings) {

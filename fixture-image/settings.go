@@ -1,10 +1,7 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"net"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,14 +11,11 @@ import (
 	"github.com/killpoint/killpoint/fixture-image/internal/breakpoint"
 	"github.com/killpoint/killpoint/fixture-image/internal/bug"
 	"github.com/killpoint/killpoint/fixture-image/internal/counter"
+	"github.com/killpoint/killpoint/internal/environ"
 )
 
 // prefix is in front of every setting's name in the environment.
 const prefix = "KILLPOINT_FIXTURE_"
-
-// imageName belongs to the harness, which finds the fixture's image by it:
-// no setting of ours, but no mistake either.
-const imageName = prefix + "IMAGE"
 
 // settings of the process. README.md documents each.
 type settings struct {
@@ -54,96 +48,38 @@ type armAtStart struct {
 	deadline time.Duration
 }
 
-// setting is one row of the table: a name, a default, and who reads it.
-type setting struct {
-	name, otherwise string
-	read            func(s *settings, v string) error
-}
-
-var table = []setting{
-	{"LISTEN", ":8080", func(s *settings, v string) error { s.listen = v; return address(v) }},
-	{"CONTROL", ":8081", func(s *settings, v string) error { return readControl(s, v) }},
-	{"ENDPOINT", "", func(s *settings, v string) error { s.endpoint = v; return nil }},
-	{"TOKEN", "", func(s *settings, v string) error { s.token = v; return nil }},
-	{"ENVOY_KEY", "", func(s *settings, v string) error { s.envoyKey = v; return nil }},
-	{"PROTOCOL", "6", func(s *settings, v string) error { return into(&s.protocol, v, protocol) }},
-	{"RECONNECT", "rivet", func(s *settings, v string) error { return into(&s.reconnect, v, envoy.ParsePolicy) }},
-	{"VERSION", "1", func(s *settings, v string) error { return into(&s.version, v, version) }},
-	{"FORGET_STOPPED", "false", func(s *settings, v string) error { return into(&s.forgetStopped, v, truth) }},
-	{"DROP_ANSWERS", "false", func(s *settings, v string) error { return into(&s.dropAnswers, v, truth) }},
-	{"NO_RETRY_HINT", "false", func(s *settings, v string) error { return into(&s.noRetryHint, v, truth) }},
-	{"ACK", "lazy", func(s *settings, v string) error { return into(&s.ackEvery, v, ackEvery) }},
-	{"LOST", "stop", func(s *settings, v string) error { return into(&s.lost, v, envoy.ParseLostPolicy) }},
-	{"HEARTBEAT", "none", func(s *settings, v string) error { return into(&s.heartbeat, v, counter.ParseHeartbeat) }},
-	{"SLEEP_AFTER", "none", func(s *settings, v string) error { return into(&s.sleepAfter, v, durationOrNone) }},
-	{"COMMIT_HOLD", "500ms", func(s *settings, v string) error { return into(&s.commitHold, v, duration) }},
-	{"DRAIN_GRACE", "5s", func(s *settings, v string) error { return into(&s.drainGrace, v, duration) }},
-	{"EXIT", "drain", func(s *settings, v string) error { return into(&s.exit, v, parseExit) }},
-	{"SECOND_SIGNAL", "absorb", func(s *settings, v string) error { return into(&s.secondEnds, v, parseSecond) }},
-	{"ARM", "", func(s *settings, v string) error { return into(&s.arms, v, arms) }},
-	{"CRASH", "", func(s *settings, v string) error { return into(&s.crash, v, parseCrash) }},
-	{"BUG", "", func(s *settings, v string) error { return into(&s.bug, v, bug.Parse) }},
-}
-
-// readSettings reads the environment, as os.Environ returns it. An empty
-// value is the default. All that is wrong comes as one error.
-func readSettings(environ []string) (*settings, error) {
-	given, err := ours(environ)
-	s := &settings{}
-	errs := []error{err}
-	for _, row := range table {
-		v := given[row.name]
-		if v == "" {
-			v = row.otherwise
-		}
-		if err := row.read(s, v); err != nil {
-			errs = append(errs, fmt.Errorf("%s%s: %w", prefix, row.name, err))
-		}
-	}
-	return s, errors.Join(errs...)
-}
-
-// ours are the settings that are given. A name that is no setting is an error:
-// it is a slip of somebody who believes it to work.
-func ours(environ []string) (map[string]string, error) {
-	given := map[string]string{}
-	var errs []error
-	for _, kv := range environ {
-		name, v, _ := strings.Cut(kv, "=")
-		short, ok := strings.CutPrefix(name, prefix)
-		if !ok || name == imageName {
-			continue
-		}
-		if !slices.ContainsFunc(table, func(r setting) bool { return r.name == short }) {
-			errs = append(errs, fmt.Errorf("%s: there is no such setting", name))
-		}
-		given[short] = v
-	}
-	return given, errors.Join(errs...)
-}
-
-func into[T any](to *T, v string, parse func(string) (T, error)) (err error) {
-	*to, err = parse(v)
-	return err
-}
-
-func address(v string) error {
-	_, port, err := net.SplitHostPort(v)
-	if err == nil {
-		_, err = strconv.ParseUint(port, 10, 16)
-	}
-	if err != nil {
-		return fmt.Errorf("%.80q is no address: use HOST:PORT or :PORT", v)
-	}
-	return nil
-}
+// table has no IMAGE: that belongs to the harness, which finds the fixture's image by it.
+var table = environ.Table[settings]{Prefix: prefix, Foreign: []string{"IMAGE"}, Rows: []environ.Row[settings]{
+	{Name: "LISTEN", Otherwise: ":8080", Read: func(s *settings, v string) error { s.listen = v; return environ.Address(v) }},
+	{Name: "CONTROL", Otherwise: ":8081", Read: func(s *settings, v string) error { return readControl(s, v) }},
+	{Name: "ENDPOINT", Otherwise: "", Read: func(s *settings, v string) error { s.endpoint = v; return nil }},
+	{Name: "TOKEN", Otherwise: "", Read: func(s *settings, v string) error { s.token = v; return nil }},
+	{Name: "ENVOY_KEY", Otherwise: "", Read: func(s *settings, v string) error { s.envoyKey = v; return nil }},
+	{Name: "PROTOCOL", Otherwise: "6", Read: func(s *settings, v string) error { return environ.Into(&s.protocol, v, protocol) }},
+	{Name: "RECONNECT", Otherwise: "rivet", Read: func(s *settings, v string) error { return environ.Into(&s.reconnect, v, envoy.ParsePolicy) }},
+	{Name: "VERSION", Otherwise: "1", Read: func(s *settings, v string) error { return environ.Into(&s.version, v, version) }},
+	{Name: "FORGET_STOPPED", Otherwise: "false", Read: func(s *settings, v string) error { return environ.Into(&s.forgetStopped, v, truth) }},
+	{Name: "DROP_ANSWERS", Otherwise: "false", Read: func(s *settings, v string) error { return environ.Into(&s.dropAnswers, v, truth) }},
+	{Name: "NO_RETRY_HINT", Otherwise: "false", Read: func(s *settings, v string) error { return environ.Into(&s.noRetryHint, v, truth) }},
+	{Name: "ACK", Otherwise: "lazy", Read: func(s *settings, v string) error { return environ.Into(&s.ackEvery, v, ackEvery) }},
+	{Name: "LOST", Otherwise: "stop", Read: func(s *settings, v string) error { return environ.Into(&s.lost, v, envoy.ParseLostPolicy) }},
+	{Name: "HEARTBEAT", Otherwise: "none", Read: func(s *settings, v string) error { return environ.Into(&s.heartbeat, v, counter.ParseHeartbeat) }},
+	{Name: "SLEEP_AFTER", Otherwise: "none", Read: func(s *settings, v string) error { return environ.Into(&s.sleepAfter, v, durationOrNone) }},
+	{Name: "COMMIT_HOLD", Otherwise: "500ms", Read: func(s *settings, v string) error { return environ.Into(&s.commitHold, v, duration) }},
+	{Name: "DRAIN_GRACE", Otherwise: "5s", Read: func(s *settings, v string) error { return environ.Into(&s.drainGrace, v, duration) }},
+	{Name: "EXIT", Otherwise: "drain", Read: func(s *settings, v string) error { return environ.Into(&s.exit, v, parseExit) }},
+	{Name: "SECOND_SIGNAL", Otherwise: "absorb", Read: func(s *settings, v string) error { return environ.Into(&s.secondEnds, v, parseSecond) }},
+	{Name: "ARM", Otherwise: "", Read: func(s *settings, v string) error { return environ.Into(&s.arms, v, arms) }},
+	{Name: "CRASH", Otherwise: "", Read: func(s *settings, v string) error { return environ.Into(&s.crash, v, parseCrash) }},
+	{Name: "BUG", Otherwise: "", Read: func(s *settings, v string) error { return environ.Into(&s.bug, v, bug.Parse) }},
+}}
 
 func readControl(s *settings, v string) error {
 	if v == "none" {
 		return nil
 	}
 	s.control = v
-	return address(v)
+	return environ.Address(v)
 }
 
 func protocol(v string) (wire.Version, error) {

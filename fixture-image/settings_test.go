@@ -15,11 +15,11 @@ import (
 )
 
 func TestDefaults(t *testing.T) {
-	s, err := readSettings([]string{"PATH=/bin", "KILLPOINT_FIXTURE_IMAGE=x", "KILLPOINT_FIXTURE_PROTOCOL="})
+	s, err := table.Read([]string{"PATH=/bin", "KILLPOINT_FIXTURE_IMAGE=x", "KILLPOINT_FIXTURE_PROTOCOL="})
 	require.NoError(t, err)
 	assert.Equal(t, "rivet", s.reconnect.String())
 	s.reconnect = nil
-	assert.Equal(t, &settings{
+	assert.Equal(t, settings{
 		listen: ":8080", control: ":8081", protocol: wire.V6, version: 1, lost: envoy.LostStop,
 		heartbeat: counter.HeartbeatNone, commitHold: 500 * time.Millisecond, drainGrace: 5 * time.Second,
 		exit: exitDrain,
@@ -27,7 +27,7 @@ func TestDefaults(t *testing.T) {
 }
 
 func TestSettings(t *testing.T) {
-	s, err := readSettings([]string{
+	s, err := table.Read([]string{
 		"KILLPOINT_FIXTURE_LISTEN=127.0.0.1:90", "KILLPOINT_FIXTURE_CONTROL=none", "KILLPOINT_FIXTURE_PROTOCOL=8",
 		"KILLPOINT_FIXTURE_RECONNECT=fast:5ms", "KILLPOINT_FIXTURE_HEARTBEAT=kv", "KILLPOINT_FIXTURE_VERSION=7",
 		"KILLPOINT_FIXTURE_FORGET_STOPPED=true", "KILLPOINT_FIXTURE_DROP_ANSWERS=1", "KILLPOINT_FIXTURE_NO_RETRY_HINT=true",
@@ -38,7 +38,7 @@ func TestSettings(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "fast:5ms", s.reconnect.String())
 	s.reconnect = nil
-	assert.Equal(t, &settings{
+	assert.Equal(t, settings{
 		listen: "127.0.0.1:90", protocol: wire.V8, version: 7, endpoint: "http://e",
 		forgetStopped: true, dropAnswers: true, noRetryHint: true, ackEvery: envoy.AckAtOnce, lost: envoy.LostDrop,
 		heartbeat: counter.HeartbeatKV, sleepAfter: 2 * time.Second, commitHold: 500 * time.Millisecond, drainGrace: 5 * time.Second,
@@ -68,10 +68,10 @@ func TestBadSettings(t *testing.T) {
 		"BUG=off-by-one":     `bug "off-by-one": use ack-before-commit, apply-retry-twice,`,
 		"HARTBEAT=kv":        `there is no such setting`,
 	} {
-		_, err := readSettings([]string{prefix + env})
+		_, err := table.Read([]string{prefix + env})
 		assert.ErrorContains(t, err, want, env)
 	}
-	_, err := readSettings([]string{prefix + "PROTOCOL=1", prefix + "VERSION=x"})
+	_, err := table.Read([]string{prefix + "PROTOCOL=1", prefix + "VERSION=x"})
 	assert.ErrorContains(t, err, "PROTOCOL", "all mistakes come at once")
 	assert.ErrorContains(t, err, "VERSION")
 }

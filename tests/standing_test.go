@@ -31,8 +31,10 @@ func TestStandingCell(t *testing.T) {
 	killpoint := func(args ...string) string {
 		cmd := exec.Command(path, args...)
 		cmd.Env = append(os.Environ(), "XDG_STATE_HOME="+state)
+		var said strings.Builder
+		cmd.Stderr = &said
 		out, err := cmd.Output()
-		require.NoError(t, err, "killpoint %s: %s", strings.Join(args, " "), out)
+		require.NoError(t, err, "killpoint %s: %s%s", strings.Join(args, " "), out, &said)
 		return string(out)
 	}
 	up := func() (c standingCell) {

@@ -31,7 +31,7 @@ func main() {
 
 // run is the life of the process; it returns the exit code.
 func run(environ []string, signals <-chan os.Signal) int {
-	cfg, err := readSettings(environ)
+	cfg, err := table.Read(environ)
 	if err != nil {
 		return failed(exitSettings, fmt.Errorf("settings: %w", err))
 	}

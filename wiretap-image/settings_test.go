@@ -12,7 +12,7 @@ import (
 const secret = "0123456789abcdef"
 
 func TestDefaults(t *testing.T) {
-	c, err := readSettings([]string{"PATH=/bin", prefix + "IMAGE=x", prefix + "ENVOY=", prefix + "TOKEN=" + secret})
+	c, err := table.Read([]string{"PATH=/bin", prefix + "IMAGE=x", prefix + "ENVOY=", prefix + "TOKEN=" + secret})
 	require.NoError(t, err)
 	assert.Equal(t, tap.Config{
 		Envoy: ":6420", Serverless: ":8080", Gateway: ":6430", Control: ":8090",
@@ -21,7 +21,7 @@ func TestDefaults(t *testing.T) {
 }
 
 func TestSettings(t *testing.T) {
-	c, err := readSettings([]string{
+	c, err := table.Read([]string{
 		prefix + "ENVOY=127.0.0.1:1", prefix + "SERVERLESS=127.0.0.1:2", prefix + "GATEWAY=none", prefix + "CONTROL=127.0.0.1:3",
 		prefix + "ENGINE=10.0.0.1:4", prefix + "RUNTIME=r:5", prefix + "TOKEN=" + secret,
 	})
@@ -43,10 +43,10 @@ func TestBadSettings(t *testing.T) {
 		"TOKEN=0123456789 abcdef": `use 16 or more printable characters without spaces`,
 		"TOKN=x":                  `there is no such setting`,
 	} {
-		_, err := readSettings([]string{prefix + env})
+		_, err := table.Read([]string{prefix + env})
 		assert.ErrorContains(t, err, want, env)
 	}
-	_, err := readSettings([]string{prefix + "ENVOY=x", prefix + "ENGINE=x"})
+	_, err := table.Read([]string{prefix + "ENVOY=x", prefix + "ENGINE=x"})
 	for _, name := range []string{"ENVOY", "ENGINE", "TOKEN"} {
 		assert.ErrorContains(t, err, prefix+name, "all mistakes come at once")
 	}

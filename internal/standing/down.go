@@ -32,10 +32,10 @@ func Down(ctx context.Context, dir, name string) (err error) {
 	}
 	unlock, err := p.take()
 	if errors.Is(err, ErrUp) {
-		return errors.Join(p.askDown(ctx), p.dropLog())
+		unlock, err = p.askOrOutlive(ctx)
 	}
-	if err != nil {
-		return err
+	if err != nil || unlock == nil {
+		return errors.Join(err, p.dropLog())
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
 	cell, err := Read(dir, name)
@@ -47,6 +47,47 @@ func Down(ctx context.Context, dir, name string) (err error) {
 	}
 	return errors.Join(p.clear(), p.dropLog())
 }
+
+// askOrOutlive has the holder end the cell. A holder that dies instead of answering
+// leaves its lock to us.
+func (p place) askOrOutlive(ctx context.Context) (unlock func() error, err error) {
+	err = p.askDown(ctx)
+	if !errors.Is(err, errNoAnswer) {
+		return nil, err
+	}
+	unlock, lerr := p.outlive(ctx, dyingBound)
+	if lerr != nil {
+		return nil, errors.Join(err, lerr)
+	}
+	return unlock, nil
+}
+
+// dyingBound is how long a holder that does not answer may take to be gone.
+const dyingBound = 5 * time.Second
+
+// outlive takes the lock of a holder that is about to be gone: its socket dies some
+// time before its lock. A lock can be waited for, but not with a bound, so it is
+// tried.
+func (p place) outlive(ctx context.Context, bound time.Duration) (unlock func() error, err error) {
+	ctx, cancel := context.WithTimeout(ctx, bound)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		unlock, err := p.take()
+		if !errors.Is(err, ErrUp) {
+			return unlock, err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("waited %v for the holder of cell %s to be gone, which does not answer; it still has its lock %s", bound, p.name, p.lockFile())
+		}
+	}
+}
+
+// errNoAnswer says that the holder could not be asked, or said nothing.
+var errNoAnswer = errors.New("its holder does not answer")
 
 // dropLog removes the holder's log, unless it has something to say.
 func (p place) dropLog() error {
@@ -62,20 +103,20 @@ func (p place) askDown(ctx context.Context) error {
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "unix", p.socket())
 	if err != nil {
-		return fmt.Errorf("ask the holder of cell %s, who lives, to end it (its log is %s): %w", p.name, Log(p.dir, p.name), err)
+		return fmt.Errorf("ask the holder of cell %s, who lives, to end it (its log is %s): %w: %w", p.name, Log(p.dir, p.name), errNoAnswer, err)
 	}
 	defer func() { _ = conn.Close() }()
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	if _, err := fmt.Fprintln(conn, askDown); err != nil {
-		return fmt.Errorf("ask the holder of cell %s to end it: %w", p.name, err)
+		return fmt.Errorf("ask the holder of cell %s to end it: %w: %w", p.name, errNoAnswer, err)
 	}
 	said, err := io.ReadAll(conn)
 	switch text := strings.TrimSpace(string(said)); {
 	case err != nil:
-		return fmt.Errorf("wait for the holder of cell %s to end it: %w", p.name, errors.Join(err, context.Cause(ctx)))
+		return fmt.Errorf("wait for the holder of cell %s to end it: %w: %w", p.name, errNoAnswer, errors.Join(err, context.Cause(ctx)))
 	case text == "":
-		return fmt.Errorf("the holder of cell %s died while it ended it; killpoint down again waits for its reaper", p.name)
+		return fmt.Errorf("end cell %s: %w", p.name, errNoAnswer)
 	case text != saidDone:
 		return fmt.Errorf("end cell %s: %s", p.name, text)
 	}
