@@ -79,7 +79,7 @@ func (s *Session) Run(ctx context.Context, cfg CellConfig) (*Cell, error) {
 	s.mu.Lock()
 	s.open[c] = struct{}{}
 	s.mu.Unlock()
-	if err := c.build(ctx); err != nil {
+	if err := c.buildInTurn(ctx); err != nil {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 		defer cancel()
 		return nil, errors.Join(fmt.Errorf("run cell %s: %w", cfg.Name, err), c.Close(closing))
@@ -102,6 +102,14 @@ func (c *Cell) containers() []*Container {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return slices.Clone(c.all)
+}
+
+func (c *Cell) buildInTurn(ctx context.Context) error {
+	if err := c.session.building.Acquire(ctx, 1); err != nil {
+		return fmt.Errorf("wait for other cells to be made: %w", context.Cause(ctx))
+	}
+	defer c.session.building.Release(1)
+	return c.build(ctx)
 }
 
 func (c *Cell) build(ctx context.Context) error {

@@ -3,6 +3,7 @@ package containers
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -348,4 +349,17 @@ func TestRunTakesOtherPortsWhenOneIsLost(t *testing.T) {
 	c, _ := runCell(t, s, nil)
 	defer thief.Close() //nolint:errcheck // of a test's listener
 	assert.Contains(t, get(t, c.Gateway()+"/health"), "ok")
+}
+
+// A cell waits for its turn no longer than its caller does, and leaves nothing.
+func TestACellWaitsForItsTurn(t *testing.T) {
+	s := openSession(t)
+	require.NoError(t, s.building.Acquire(limit(t), mostBuilding))
+	ctx, cancel := context.WithTimeoutCause(t.Context(), 20*time.Millisecond, errors.New("enough"))
+	defer cancel()
+	_, err := s.Run(ctx, CellConfig{Runtime: RuntimeConfig{Image: "none"}, Recorder: &memory{}})
+	require.ErrorContains(t, err, "wait for other cells to be made: enough")
+	requireNothingLeft(t, s)
+	s.building.Release(mostBuilding)
+	runCell(t, s, nil)
 }

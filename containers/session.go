@@ -15,6 +15,7 @@ import (
 
 	"github.com/docker/docker/client"
 	"github.com/testcontainers/testcontainers-go"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/killpoint/killpoint/internal/clock"
 	"github.com/killpoint/killpoint/internal/image"
@@ -55,10 +56,16 @@ type Session struct {
 	ports  *portPool
 	reaper *reaper.Reaper
 	cells  atomic.Int64
+	// building is who makes a cell: see mostBuilding.
+	building *semaphore.Weighted
 
 	mu   sync.Mutex
 	open map[*Cell]struct{}
 }
+
+// mostBuilding is how many cells of a session are made at once. The daemon makes
+// networks one after the other: forty at once take it longer than any one call may.
+const mostBuilding = 8
 
 // SessionOption changes a [Session].
 type SessionOption func(*sessionConfig)
@@ -125,7 +132,7 @@ func Open(ctx context.Context, opts ...SessionOption) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Session{id: newID(), bootID: bootID, ports: ports, open: make(map[*Cell]struct{})}
+	s := &Session{id: newID(), bootID: bootID, ports: ports, open: make(map[*Cell]struct{}), building: semaphore.NewWeighted(mostBuilding)}
 	if err := s.connect(ctx); err != nil {
 		return nil, err
 	}
