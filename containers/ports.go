@@ -28,16 +28,15 @@ const (
 // reached through a published range of ports needs it.
 const PortsEnv = "KILLPOINT_PORTS"
 
-// portRange reads [PortsEnv].
-func portRange() (first, last int, err error) {
-	v := os.Getenv(PortsEnv)
+// ParsePorts reads a value of [PortsEnv]; "" is the range that is used without it.
+func ParsePorts(v string) (first, last int, err error) {
 	if v == "" {
 		return defaultFirstPort, defaultLastPort, nil
 	}
 	// What follows the second number is noticed as a third thing read.
 	var rest string
 	if n, _ := fmt.Sscanf(v, "%d-%d%s", &first, &last, &rest); n != 2 {
-		return 0, 0, fmt.Errorf("%s is %q: want the first and the last port, as in 20000-31999", PortsEnv, v)
+		return 0, 0, fmt.Errorf("%s is %q: want the first and the last port, as in %d-%d", PortsEnv, v, defaultFirstPort, defaultLastPort)
 	}
 	return first, last, nil
 }

@@ -116,7 +116,7 @@ func (e *UnavailableError) Unwrap() error { return e.Err }
 // for it else may take the default route's gateway for the Docker host and
 // poll that address on the network.
 func Open(ctx context.Context, opts ...SessionOption) (*Session, error) {
-	first, last, err := portRange()
+	first, last, err := ParsePorts(os.Getenv(PortsEnv))
 	if err != nil {
 		return nil, err
 	}

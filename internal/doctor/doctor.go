@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/killpoint/killpoint/containers"
 )
 
 // Level is how much a finding matters.
@@ -208,39 +210,52 @@ func pidfd(m Machine) Finding {
 	return good("pidfd", "exits are seen at their source")
 }
 
-// Cells take their ports from firstPort to lastPort; leastPorts is more than a run
-// of many cells takes.
 const (
-	firstPort, lastPort = 20000, 31999
-	leastPorts          = 100
-	ephemeralFile       = "/proc/sys/net/ipv4/ip_local_port_range"
+	// leastPorts is more than a run of many cells takes.
+	leastPorts    = 100
+	ephemeralFile = "/proc/sys/net/ipv4/ip_local_port_range"
 )
 
-// ports looks whether cells find some below those that the kernel gives to
-// outgoing connections.
+// ports looks whether cells find some in their range, below those that the kernel
+// gives to outgoing connections.
 func ports(m Machine) Finding {
-	free := 0
-	// Every 40th: to try all would take longer than all other checks.
-	const step = 40
-	for p := firstPort; p <= lastPort; p += step {
-		if m.PortFree(p) {
-			free++
-		}
+	first, last, err := containers.ParsePorts(m.Getenv(containers.PortsEnv))
+	if err == nil && (first < 1 || last > 65535 || last < first) {
+		err = fmt.Errorf("%s is %d-%d: there are no such ports", containers.PortsEnv, first, last)
 	}
-	if free*step < leastPorts {
-		return bad(Fail, "ports", "end what listens there (ss -ltn), or choose others with KILLPOINT_PORTS=FIRST-LAST",
-			"hardly a port from %d to %d is free, and cells take theirs from there", firstPort, lastPort)
+	if err != nil {
+		return bad(Fail, "ports", "unset "+containers.PortsEnv+", or set it as in 20000-31999", "%v", err)
+	}
+	if freePorts(m, first, last) < min(leastPorts, last-first+1) {
+		return bad(Fail, "ports", "end what listens there (ss -ltn), or choose others with "+containers.PortsEnv+"=FIRST-LAST",
+			"hardly a port from %d to %d is free, and cells take theirs from there", first, last)
 	}
 	text, err := m.ReadFile(ephemeralFile)
 	fields := strings.Fields(string(text))
 	if err != nil || len(fields) != 2 {
-		return good("ports", "free from %d to %d", firstPort, lastPort)
+		return good("ports", "free from %d to %d", first, last)
 	}
-	if begin, err := strconv.Atoi(fields[0]); err == nil && begin <= lastPort {
-		return bad(Warn, "ports", "sysctl -w net.ipv4.ip_local_port_range='32768 60999' (as root), or choose others with KILLPOINT_PORTS=FIRST-LAST",
-			"the kernel gives ports from %d on to outgoing connections: now and then it takes one of a cell's, which come from %d to %d", begin, firstPort, lastPort)
+	begin, err := strconv.Atoi(fields[0])
+	end, eerr := strconv.Atoi(fields[1])
+	if err == nil && eerr == nil && begin <= last && end >= first {
+		return bad(Warn, "ports", "sysctl -w net.ipv4.ip_local_port_range='32768 60999' (as root), or choose others with "+containers.PortsEnv+"=FIRST-LAST",
+			"the kernel gives ports from %d to %d to outgoing connections: now and then it takes one of a cell's, which come from %d to %d", begin, end, first, last)
 	}
-	return good("ports", "free from %d to %d, below those of outgoing connections", firstPort, lastPort)
+	return good("ports", "free from %d to %d, apart from those of outgoing connections", first, last)
+}
+
+// freePorts is about how many are free. Of a wide range it looks at some: to try all
+// would take longer than all other checks.
+func freePorts(m Machine, first, last int) int {
+	const most = 300
+	step := 1 + (last-first)/most
+	free := 0
+	for p := first; p <= last; p += step {
+		if m.PortFree(p) {
+			free += min(step, last-p+1)
+		}
+	}
+	return free
 }
 
 func firstLine(s string) string {

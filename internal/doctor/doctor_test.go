@@ -142,7 +142,11 @@ func TestWhatIsMissing(t *testing.T) {
 		"no room":         {func(m *machine) { m.free = 100 << 20 }, "disk", Fail, "0.1 GB free in /var/lib/docker", "docker image prune"},
 		"little room":     {func(m *machine) { m.free = 1 << 30 }, "disk", Warn, "1.0 GB", "docker image prune"},
 		"no ports":        {func(m *machine) { m.busyPorts = true }, "ports", Fail, "hardly a port", "KILLPOINT_PORTS"},
-		"ephemeral ports": {func(m *machine) { m.ephemeral = "1024 65535" }, "ports", Warn, "from 1024 on", "ip_local_port_range"},
+		"no such ports":   {func(m *machine) { m.env = map[string]string{"KILLPOINT_PORTS": "70000-71000"} }, "ports", Fail, "no such ports", "unset KILLPOINT_PORTS"},
+		"ports by words":  {func(m *machine) { m.env = map[string]string{"KILLPOINT_PORTS": "many"} }, "ports", Fail, `KILLPOINT_PORTS is "many"`, "20000-31999"},
+		"ports of the kernel's": {func(m *machine) { m.env = map[string]string{"KILLPOINT_PORTS": "40000-40100"} }, "ports", Warn,
+			"which come from 40000 to 40100", "ip_local_port_range"},
+		"ephemeral ports": {func(m *machine) { m.ephemeral = "1024 65535" }, "ports", Warn, "from 1024 to 65535", "ip_local_port_range"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := healthy()
@@ -174,6 +178,17 @@ func TestWhatIsNotAsked(t *testing.T) {
 		says = append(says, f.Says)
 	}
 	assert.Contains(t, strings.Join(says, "\n"), "on another machine")
+}
+
+// A range that is asked for is the one that is looked at, however narrow.
+func TestPortsThatAreAskedFor(t *testing.T) {
+	m := healthy()
+	m.env = map[string]string{"KILLPOINT_PORTS": "10000-10049"}
+	assert.Equal(t, Finding{"ports", OK, "free from 10000 to 10049, apart from those of outgoing connections", ""}, ports(m))
+	m.ephemeral = "1024\t9999"
+	assert.Equal(t, OK, ports(m).Level)
+	m.busyPorts = true
+	assert.Equal(t, Fail, ports(m).Level)
 }
 
 // This machine can be asked; what it lacks is its own matter.
