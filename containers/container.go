@@ -106,6 +106,19 @@ func (c *Container) current() *life {
 	return c.lives[len(c.lives)-1]
 }
 
+// at is the incarnation that lived at that instant: the daemon may have started
+// another one since. nil: none did yet.
+func (c *Container) at(t clock.Mono) *life {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := len(c.lives) - 1; i >= 0; i-- {
+		if c.lives[i].began <= t {
+			return c.lives[i]
+		}
+	}
+	return nil
+}
+
 // Start begins the next incarnation, and returns when the daemon says that it
 // runs, which is before it serves. It fails with [ErrRunning] while one lives.
 func (c *Container) Start(ctx context.Context) error {
@@ -396,7 +409,11 @@ type fault struct {
 }
 
 func (c *Container) fault(kind string, way Way, detail string) fault {
-	return fault{rec: c.rec, kind: kind, target: c.Party(), way: way, detail: detail}
+	return c.faultOf(c.Party(), kind, way, detail)
+}
+
+func (c *Container) faultOf(target, kind string, way Way, detail string) fault {
+	return fault{rec: c.rec, kind: kind, target: target, way: way, detail: detail}
 }
 
 func (f fault) body(phase history.FaultPhase, failure string) *history.Fault {

@@ -217,6 +217,12 @@ func (k *keeper) adopt(at time.Time) {
 	call, done := context.WithTimeout(living, callTimeout)
 	defer done()
 	l.hold(call)
+	if c.tap != nil {
+		// Its strikes fail until then, and say why; the life goes on without.
+		if err := c.tap.announced(call, l); err != nil {
+			l.book.add("stderr", []byte("killpoint: "+err.Error()))
+		}
+	}
 	started.PID = l.pid()
 	c.rec.RecordAt(t, harness, history.KindContainer, &started)
 	go l.followLog(following, after)

@@ -64,6 +64,39 @@ func TestDaemonRestarts(t *testing.T) {
 	requireNothingLeft(t, s)
 }
 
+// The executioner strikes what the daemon has started as it does what the rig has,
+// and each strike is the incarnation's that it hit.
+func TestExecutionerStrikesWhatTheDaemonStarted(t *testing.T) {
+	s := openSession(t, withoutReaper())
+	c, rec := runCell(t, s, func(cfg *CellConfig) {
+		tapped(cfg)
+		cfg.Runtime.Restart = RestartAlways
+	})
+	for n := 1; n <= 3; n++ {
+		_, err := c.Tap().StrikeNow(limit(t), Blow{Target: c.Runtime, Signal: "SIGKILL"})
+		require.NoError(t, err)
+		require.Eventually(t, func() bool { return startedByDaemon(rec) == n }, 20*time.Second, 5*time.Millisecond)
+	}
+	require.NoError(t, c.Close(limit(t)))
+	requireExits(t, rec, "runtime", []string{"SIGKILL/executioner/137", "SIGKILL/executioner/137", "SIGKILL/executioner/137", "SIGKILL/teardown/137"})
+	var struck []string
+	for _, f := range bodies[history.Fault](rec) {
+		if f.Phase == history.FaultLanded {
+			struck = append(struck, f.Target)
+		}
+	}
+	assert.Equal(t, []string{"runtime#1", "runtime#2", "runtime#3"}, struck)
+}
+
+func startedByDaemon(rec *memory) (n int) {
+	for _, b := range bodies[history.Container](rec) {
+		if b.What == history.ContainerStarted && b.By == byDaemon {
+			n++
+		}
+	}
+	return n
+}
+
 func TestRestartPolicyForm(t *testing.T) {
 	for text, good := range map[RestartPolicy]bool{
 		RestartNever: true, RestartAlways: true, RestartOnFailure: true, "on-failure:3": true, RestartUnlessStopped: true,

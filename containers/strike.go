@@ -210,9 +210,12 @@ func (t *Tap) landed(ctx context.Context, b Blow, o tap.Outcome) error {
 }
 
 func (c *Container) struckBy(ctx context.Context, b Blow, o tap.Outcome) error {
-	l := c.current()
+	l := c.at(o.SignalT)
+	if l == nil {
+		return fmt.Errorf("%s was struck at %v, when none of its incarnations lived", c.name, o.SignalT)
+	}
 	l.struck(b.Signal, o.SignalT)
-	f := c.fault(b.kind(), WayExecutioner, b.detail())
+	f := c.faultOf(party(c.role, l.n), b.kind(), WayExecutioner, b.detail())
 	f.rec.RecordAt(o.SignalT, harness, history.KindFault, f.body(history.FaultBegun, ""))
 	if b.kind() == "pause" || b.kind() == "signal" {
 		f.landed(o.SignaledT)
