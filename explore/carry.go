@@ -5,6 +5,7 @@ import (
 
 	"github.com/killpoint/killpoint/check"
 	"github.com/killpoint/killpoint/containers"
+	"github.com/killpoint/killpoint/history"
 	"github.com/killpoint/killpoint/scenario"
 	"github.com/killpoint/killpoint/spec"
 )
@@ -19,6 +20,12 @@ type Runner struct {
 	// Observe gives what is called with each event of the trial of that name; nil
 	// observes nothing.
 	Observe func(trial string) scenario.Observe
+}
+
+// Judge judges the history of a trial that a [Runner] carried out.
+func Judge(t spec.Trial, h *history.History) check.Verdict {
+	s := Scenario(t)
+	return check.Judge(h, s.Known, s.Judges()...)
 }
 
 // Run carries a trial out in the folder, which must hold no history, and leaves

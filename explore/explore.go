@@ -36,6 +36,9 @@ type Exploration struct {
 	// Jobs is how many trials run side by side; 0 is 4. They mostly wait.
 	Jobs  int
 	Carry Carry
+	// Judge judges what was done before when an exploration is resumed, so that all
+	// of its points are judged alike; nil leaves them as they were judged then.
+	Judge func(spec.Trial, *history.History) check.Verdict
 	// Progress is called, one call at a time, whenever something is done; nil is
 	// not called.
 	Progress func(Progress)
@@ -89,6 +92,9 @@ func (x Exploration) Run(ctx context.Context) (*Report, error) {
 		return nil, err
 	}
 	if r.Results, err = st.done(r.Points); err != nil {
+		return nil, err
+	}
+	if err := x.again(st, r); err != nil {
 		return nil, err
 	}
 	w := &work{Exploration: x, store: st, report: r, begun: time.Now(), before: len(r.Results)}
@@ -214,10 +220,8 @@ func (w *work) one(ctx context.Context, p Point) error {
 	if err := w.store.remove(dir); err != nil {
 		return err
 	}
-	t := w.Trial
-	t.Name, t.Strikes = p.Slug(), []spec.Strike{p.Strike}
 	began := time.Now()
-	v, err := w.Carry(ctx, t, dir)
+	v, err := w.Carry(ctx, w.at(p), dir)
 	if ctx.Err() != nil {
 		// Whatever it was, nobody waited for its end.
 		return errors.Join(context.Cause(ctx), w.store.remove(dir))
@@ -228,6 +232,32 @@ func (w *work) one(ctx context.Context, p Point) error {
 		return serr
 	}
 	return w.note(res, err)
+}
+
+// again judges the results that are there once more.
+func (x Exploration) again(st *store, r *Report) error {
+	if x.Judge == nil {
+		return nil
+	}
+	for i, res := range r.Results {
+		dir := st.path(pointsDir, res.Point.Slug())
+		h, err := history.ReadFile(report.HistoryPath(dir))
+		if err != nil {
+			return fmt.Errorf("judge point %d again: %w; remove %s to have it carried out again", res.Point.N, err, dir)
+		}
+		r.Results[i].Outcome = Read(h, x.Judge(x.at(res.Point), h), r.Generations)
+		if err := st.keep(dir, r.Results[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// at is the workload with the fault at the point.
+func (x Exploration) at(p Point) spec.Trial {
+	t := x.Trial
+	t.Name, t.Strikes = p.Slug(), []spec.Strike{p.Strike}
+	return t
 }
 
 // outcome reads the history of a point. Where its moment did not come the trial

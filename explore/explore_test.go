@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -156,6 +157,40 @@ func TestAnInterruptedExplorationGoesOn(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, x.Trial, trial)
 	assert.Equal(t, x.Plan.WithDefaults(), plan)
+}
+
+// What was done before is judged as what is done now.
+func TestResumeJudgesAgain(t *testing.T) {
+	x := Exploration{Dir: t.TempDir(), Trial: workloadOf("create", "tick"), Plan: kill, Jobs: 1, Carry: (&world{}).carry}
+	r, err := x.Run(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, check.Pass, r.State())
+	points := len(r.Points)
+	x.Resume, x.Carry = true, nil // nothing is left to carry out
+	x.Judge = func(t spec.Trial, _ *history.History) check.Verdict {
+		v := check.Verdict{State: check.Pass, Findings: []check.Finding{{Invariant: "stricter", State: check.Pass}}}
+		if t.Name == r.Points[1].Slug() && t.Strikes[0].At.String() == r.Points[1].Strike.At.String() {
+			v.State, v.Findings[0].State = check.Fail, check.Fail
+		}
+		return v
+	}
+	r, err = x.Run(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, points, r.Covered())
+	assert.Equal(t, check.Fail, r.State())
+	require.Len(t, r.Bad(), 1)
+	assert.Equal(t, r.Points[1].N, r.Bad()[0].Point.N)
+	assert.Contains(t, r.Bad()[0].Outcome.Class, "fail stricter")
+
+	x.Judge = nil
+	r, err = x.Run(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, check.Fail, r.State(), "it was stored")
+
+	require.NoError(t, os.Remove(filepath.Join(x.Dir, pointsDir, r.Points[0].Slug(), "history.jsonl")))
+	x.Judge = Judge
+	_, err = x.Run(t.Context())
+	require.ErrorContains(t, err, "judge point 1 again")
 }
 
 func TestResumeNeedsSomethingToResume(t *testing.T) {

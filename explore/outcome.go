@@ -142,8 +142,10 @@ func class(h *history.History, v check.Verdict, ops []*opRun, at, end clock.Mono
 	for _, f := range v.Findings {
 		switch f.State {
 		case check.Pass:
-		case check.Known:
-			words = append(words, "known "+strings.Join(f.Bugs, ", "))
+		case check.Known: // several invariants may see it
+			if text := "known " + strings.Join(f.Bugs, ", "); !slices.Contains(words, text) {
+				words = append(words, text)
+			}
 		default:
 			words = append(words, fmt.Sprintf("%s %s", f.State, f.Invariant))
 		}

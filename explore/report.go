@@ -184,8 +184,11 @@ func (r *Report) Summary() string {
 			fmt.Fprintf(&b, ", %d %s", n.n, n.what)
 		}
 	}
-	fmt.Fprintf(&b, "; %d kinds of outcome, %d points fail, %d are inconclusive, %d differ from their neighbours.\n",
-		len(r.Groups()), len(r.Bad()), len(r.having(check.Inconclusive)), len(r.Odd()))
+	fmt.Fprintf(&b, "; %d kinds of outcome, %d points fail, ", len(r.Groups()), len(r.Bad()))
+	if known := len(r.having(check.Known)); known > 0 {
+		fmt.Fprintf(&b, "%d met known bugs, ", known)
+	}
+	fmt.Fprintf(&b, "%d are inconclusive, %d differ from their neighbours.\n", len(r.having(check.Inconclusive)), len(r.Odd()))
 	if c, ok := r.Cost(); ok {
 		fmt.Fprintf(&b, "A point took %v in its cell (median), %v of it the engine's and the runtime's own (%.0f %%), %v the harness's.",
 			ms(c.All), ms(c.Engine), 100*float64(c.Engine)/float64(c.All), ms(c.All-c.Engine))

@@ -6,6 +6,7 @@ import (
 
 	engineimage "github.com/killpoint/killpoint/engine-image"
 
+	"github.com/killpoint/killpoint/check"
 	"github.com/killpoint/killpoint/containers"
 	"github.com/killpoint/killpoint/fault"
 	"github.com/killpoint/killpoint/scenario"
@@ -28,6 +29,8 @@ func Scenario(t spec.Trial) scenario.Scenario {
 		RuntimeEnv:   maps.Clone(t.Runtime.Env),
 		Seed:         t.Seed,
 		Parts:        []scenario.Part{scenario.Script{Ops: t.Ops, Patience: t.Patience, Bound: t.Bound}},
+		// A fault that asks somebody to leave may meet an open transaction.
+		Known: []check.KnownBug{check.HalfTransaction},
 	}
 	if t.Runtime.Bug != "" {
 		if s.RuntimeEnv == nil {

@@ -104,7 +104,7 @@ func (a *app) explore(ctx context.Context, f *exploreFlags) error {
 
 // exploration reads the settings. Nothing is started yet.
 func (f *exploreFlags) exploration(ctx context.Context) (explore.Exploration, error) {
-	x := explore.Exploration{Dir: f.out, Resume: f.resume, Jobs: f.jobs}
+	x := explore.Exploration{Dir: f.out, Resume: f.resume, Jobs: f.jobs, Judge: explore.Judge}
 	if f.jobs < 1 {
 		return x, usageErrorf("--jobs %d: at least one has to run", f.jobs)
 	}
