@@ -16,7 +16,7 @@ import (
 func (r Result) Markdown(w io.Writer) error {
 	m := &markdown{}
 	m.printf("**%s**: %s is %s %s: %s.\n\n", r.Decision, r.B.Name, verb[r.Decision], r.A.Name, r.Why)
-	m.printf("Called the same: an %s longer by at most %.0f %%, or %s. Errs in at most %.0f %% of comparisons, however soon it stops. Intervals are of 95 %%.\n\n",
+	m.printf("The same is: an %s longer by at most %.0f %%, or %s. Errs in at most %.0f %% of comparisons, however soon it stops. Intervals are of 95 %%.\n\n",
 		words[r.Rule.on()], 100*r.Rule.Margin, duration(r.Rule.Least), 100*Alpha)
 	if r.Rule.Busy {
 		m.printf("Trials on a busy host count: both sides share it, but their times are longer, and further apart, than on a quiet one.\n\n")
