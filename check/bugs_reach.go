@@ -129,11 +129,15 @@ func leaseOutlivesEngine(h *history.History) map[string][]uint64 {
 func stoppedEngineCounted(h *history.History) map[string][]uint64 {
 	r := readReach(h)
 	gone := r.listed()
-	if _, killed := r.before(); killed || len(gone) < 2 || !r.works() {
+	old, killed := r.before()
+	if killed || len(gone) < 2 || !r.works() {
 		return nil
 	}
 	return r.struck(func(s spell) []uint64 {
-		if s.word != "stopped" || s.to.Sub(r.now.start.t) > listExplains {
+		// That it runs was said to an engine which was leaving: the next one still has
+		// its stop to hand out.
+		unheard := s.word == "running" && s.said.t > old.healthy.t && r.unsure(s.said.t)
+		if s.word != "stopped" && !unheard || s.to.Sub(r.now.start.t) > listExplains {
 			return nil
 		}
 		return append(slices.Clone(gone), s.said.seq)

@@ -278,6 +278,16 @@ func TestStoppedEngineCountedMark(t *testing.T) {
 		{"it runs, and does not answer", func() *outage {
 			return two("stop").asked("a", 13_250, 22_000, 0)
 		}, false},
+		{"it began to run when the engine was leaving", func() *outage {
+			o := two("stop")
+			o.Stopped(11_400, 11_410, "a", 1).Life(11_500, 12_010, "a", 2)
+			return o.asked("a", 13_250, 22_000, 0)
+		}, true},
+		{"it began to run before", func() *outage {
+			o := two("stop")
+			o.Stopped(11_400, 11_410, "a", 1).Life(11_500, 11_600, "a", 2)
+			return o.asked("a", 13_250, 22_000, 0)
+		}, false},
 		{"one restart", func() *outage {
 			o := restart("stop")
 			asleep(o, 1000, 1010)

@@ -59,6 +59,11 @@ func TestInterruptedExplorationGoesOn(t *testing.T) {
 	assert.Equal(t, exitInterrupted, c.wait(t, time.Minute).ExitCode(), c.said())
 	assert.Empty(t, leftovers(t, cli, id), "left when the process has ended")
 	done := outcomes(t, dir)
+	for _, path := range done {
+		b, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.NotContains(t, string(b), `"state": "failed"`, "the harness could not carry it out, and would try it again")
+	}
 	require.GreaterOrEqual(t, len(done), 2)
 	require.Less(t, len(done), 8)
 	assert.FileExists(t, filepath.Join(dir, "exploration.md"))
