@@ -20,7 +20,7 @@ func writtenHere(b []byte) (e rawEvent, ok bool) {
 	l.literal(`,"body":`)
 	rest, whole := bytes.CutSuffix(l.rest, []byte("}"))
 	e.Body = rest
-	return e, l.ok && whole && len(rest) > 0
+	return e, l.ok && whole && len(rest) > 0 && len(bytes.Trim(rest, " \t\r\n")) == len(rest)
 }
 
 // line is what is left of one; ok is false from the first thing on that was not

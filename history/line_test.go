@@ -20,6 +20,7 @@ func TestTheShortWayIsTheWriters(t *testing.T) {
 		"", "{", `{"seq":`, `{"seq":1`, `{"seq":-1,"t":1,"party":"p","kind":"log","body":{}}`, `{"seq":01,"t":1,"party":"p","kind":"log","body":{}}`,
 		`{"t":1,"seq":1,"party":"p","kind":"log","body":{}}`, `{"seq":1,"t":1.5,"party":"p","kind":"log","body":{}}`,
 		`{"seq":1,"t":1,"party":"\u0070","kind":"log","body":{}}`, `{"seq":1,"t":1,"party":"p","kind":"log","body":{}} `,
+		`{"seq":1,"t":1,"party":"p","kind":"log","body": {}}`, `{"seq":1,"t":1,"party":"p","kind":"log","body":{} }`,
 		`{"seq":99999999999999999999,"t":1,"party":"p","kind":"log","body":{}}`, `{"seq":1,"t":1,"party":"p`,
 	} {
 		_, ok := writtenHere([]byte(other))
@@ -29,7 +30,7 @@ func TestTheShortWayIsTheWriters(t *testing.T) {
 
 // Whatever the line, the event is the one that JSON has in it, or there is none.
 func FuzzEvent(f *testing.F) {
-	for _, body := range []string{`{}`, `{"line":"x"},"seq":9`, `[1]`, `null`, ``, `{"line":"}"}`} {
+	for _, body := range []string{`{}`, `0 `, "\t0", `{"line":"x"},"seq":9`, `[1]`, `null`, ``, `{"line":"}"}`} {
 		f.Add(fmt.Appendf(nil, `{"seq":1,"t":5,"party":"p","kind":"log","body":%s}`, body))
 		f.Add(fmt.Appendf(nil, `{"seq":1,"t":5,"party":"p","kind":"later","body":%s}`, body))
 	}
