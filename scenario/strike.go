@@ -207,6 +207,20 @@ func (t *trial) armFrame(ctx context.Context, k strike) (strikeAt, error) {
 	}, nil
 }
 
+// deathBound is how long a death may take to be seen that a strike has confirmed.
+const deathBound = 10 * time.Second
+
+func deathOf(ctx context.Context, k strike, died <-chan clock.Mono) (clock.Mono, error) {
+	ctx, cancel := bounded(ctx, deathBound, fmt.Sprintf("the death of the %s after %v", k.on, k.fault))
+	defer cancel()
+	select {
+	case t := <-died:
+		return t, nil
+	case <-ctx.Done():
+		return 0, context.Cause(ctx)
+	}
+}
+
 // armHeld has the tap hold the frame, and strikes by the Docker API meanwhile.
 func (t *trial) armHeld(ctx context.Context, k strike) (strikeAt, error) {
 	rule, err := t.cell.Tap().Hold(ctx, k.at)
@@ -227,11 +241,7 @@ func (t *trial) armHeld(ctx context.Context, k strike) (strikeAt, error) {
 		m.SignaledT = clock.Now()
 		if k.kills() && err == nil {
 			// The strike has confirmed it, unless it is one that kills nobody.
-			select {
-			case m.DiedT = <-died:
-			case <-ctx.Done():
-				err = fmt.Errorf("wait for the death of the %s after %v: %w", k.on, k.fault, context.Cause(ctx))
-			}
+			m.DiedT, err = deathOf(ctx, k, died)
 		}
 		t.moment(k, "struck", m)
 		return errors.Join(err, rule.Release(context.WithoutCancel(ctx), k.drop))

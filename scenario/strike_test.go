@@ -1,13 +1,17 @@
 package scenario
 
 import (
+	"context"
+	"errors"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/killpoint/killpoint/containers"
 	"github.com/killpoint/killpoint/fault"
+	"github.com/killpoint/killpoint/internal/clock"
 	"github.com/killpoint/killpoint/moment"
 )
 
@@ -78,4 +82,18 @@ func TestEndsEngine(t *testing.T) {
 	assert.False(t, Scenario{Fault: kill, On: Runtime}.endsEngine())
 	assert.False(t, Scenario{Fault: freeze}.endsEngine())
 	assert.False(t, Scenario{}.endsEngine())
+}
+
+// A strike that kills nobody does not keep the trial waiting for a death.
+func TestDeathOf(t *testing.T) {
+	died := make(chan clock.Mono, 1)
+	over, cancel := context.WithCancelCause(t.Context())
+	cancel(errors.New("enough"))
+	_, err := deathOf(over, strike{on: "engine"}, died)
+	require.EqualError(t, err, "enough")
+
+	died <- 7
+	at, err := deathOf(t.Context(), strike{on: "engine"}, died)
+	require.NoError(t, err)
+	assert.EqualValues(t, 7, at)
 }

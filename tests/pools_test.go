@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/docker/docker/api/types/network"
 	"github.com/stretchr/testify/assert"
@@ -39,7 +40,11 @@ func spend(t *testing.T, s *containers.Session) {
 			t.Logf("room for %d networks, then: %v", n, err)
 			return
 		}
-		t.Cleanup(func() { assert.NoError(t, s.Docker().NetworkRemove(context.Background(), made.ID)) })
+		t.Cleanup(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			defer cancel()
+			assert.NoError(t, s.Docker().NetworkRemove(ctx, made.ID))
+		})
 	}
 	t.Skipf("the daemon has address pools for more than %d networks", mostPools)
 }
