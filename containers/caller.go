@@ -50,11 +50,29 @@ func (s *Session) meet(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	p, err := s.ports.take(ctx)
-	if err != nil {
-		return err
+	var tried []*port // kept until the end, so that none is tried twice
+	defer func() {
+		for _, p := range tried {
+			err = errors.Join(err, p.release())
+		}
+	}()
+	for attempt := 1; ; attempt++ {
+		p, err := s.ports.take(ctx)
+		if err != nil {
+			return err
+		}
+		tried = append(tried, p)
+		started, err := s.meetAt(ctx, rig, p.number)
+		// The daemon says in words only that somebody else had the port, and the
+		// reservations of other machines are not seen here.
+		if err == nil || started || attempt == portAttempts {
+			return err
+		}
 	}
-	defer func() { err = errors.Join(err, p.release()) }()
+}
+
+// meetAt says whether the container that is met was started.
+func (s *Session) meetAt(ctx context.Context, rig string, port int) (started bool, err error) {
 	call, cancel := uncut(ctx)
 	defer cancel()
 	made, err := s.docker.ContainerCreate(call,
@@ -64,10 +82,10 @@ func (s *Session) meet(ctx context.Context) (err error) {
 		},
 		&container.HostConfig{
 			CapDrop:      []string{"ALL"},
-			PortBindings: nat.PortMap{callerPort: {{HostIP: s.bindIP(), HostPort: strconv.Itoa(p.number)}}},
+			PortBindings: nat.PortMap{callerPort: {{HostIP: s.bindIP(), HostPort: strconv.Itoa(port)}}},
 		}, (*network.NetworkingConfig)(nil), nil, "")
 	if err != nil {
-		return s.explain("create a container to meet the daemon's", err)
+		return false, s.explain("create a container to meet the daemon's", err)
 	}
 	defer func() {
 		// The context may be spent.
@@ -76,10 +94,10 @@ func (s *Session) meet(ctx context.Context) (err error) {
 		err = errors.Join(err, gone(s.docker.ContainerRemove(ctx, made.ID, removal)))
 	}()
 	if err := s.docker.ContainerStart(call, made.ID, container.StartOptions{}); err != nil {
-		return s.explain("start a container to meet the daemon's", err)
+		return false, s.explain("start a container to meet the daemon's", err)
 	}
-	s.caller, err = askCaller(ctx, net.JoinHostPort(s.host, strconv.Itoa(p.number)))
-	return err
+	s.caller, err = askCaller(ctx, net.JoinHostPort(s.host, strconv.Itoa(port)))
+	return true, err
 }
 
 // askCaller connects until it is told an address.

@@ -58,3 +58,62 @@ func TestPublishedPortsThatCannotBeReached(t *testing.T) {
 		})
 	}
 }
+
+// squat listens on free ports in a row, and says which is the first: programs that
+// know nothing of reservations. Cells and daemons in containers take none so low.
+func squat(t *testing.T, n int) (first int) {
+	t.Helper()
+	for first := 9140; first < 9900; first += n {
+		if listenAll(t, first, n) {
+			return first
+		}
+	}
+	t.Fatal("no free ports in a row from 9140 to 9900")
+	return 0
+}
+
+func listenAll(t *testing.T, first, n int) bool {
+	t.Helper()
+	var ls []net.Listener
+	for port := first; port < first+n; port++ {
+		l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: port})
+		if err != nil {
+			for _, l := range ls {
+				_ = l.Close() // of a test
+			}
+			return false
+		}
+		ls = append(ls, l)
+	}
+	t.Cleanup(func() {
+		for _, l := range ls {
+			_ = l.Close() // of a test
+		}
+	})
+	return true
+}
+
+// A daemon elsewhere cannot be asked for a port that somebody is about to publish,
+// so to be refused one is no reason to give up.
+func TestMeetingTriesOtherPorts(t *testing.T) {
+	s := openSession(t, withoutReaper())
+	if !s.local {
+		t.Skip("listens on the daemon's ports: needs a local one")
+	}
+	unseen := func(context.Context, int) bool { return true }
+	first := squat(t, portAttempts)
+
+	// The one after the squatters' may be met last, and is met in any case.
+	s.ports = &portPool{first: first + 1, last: first + portAttempts, probe: unseen}
+	require.NoError(t, s.meet(limit(t)))
+	assert.NotNil(t, net.ParseIP(s.caller), s.caller)
+
+	s.ports = &portPool{first: first, last: first + portAttempts - 1, probe: unseen}
+	require.ErrorContains(t, s.meet(limit(t)), "start a container to meet the daemon's")
+	requireNothingLeft(t, s)
+	for range portAttempts {
+		p, err := s.ports.take(t.Context())
+		require.NoError(t, err, "a port is reserved still")
+		defer func() { assert.NoError(t, p.release()) }()
+	}
+}

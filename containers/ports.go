@@ -7,13 +7,9 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
-	"path/filepath"
-	"strconv"
 
 	"github.com/docker/docker/api/types/container"
 	"golang.org/x/sys/unix"
-
-	"github.com/killpoint/killpoint/internal/cache"
 )
 
 // The default range ends below 32768, where Linux begins to hand out ports to
@@ -51,12 +47,12 @@ func (e *PortsError) Error() string {
 		"end those, or choose another range (%s, WithPortRange)", e.First, e.Last, PortsEnv)
 }
 
-// portPool hands out host ports. A port is reserved against other processes of
-// this user by a lock on a file of its own, which the kernel drops when the
-// process ends, however it ends.
+// portPool hands out host ports. A port is reserved by a socket with a name in
+// Linux's abstract namespace (unix(7)). It reaches as far as loopback does: all
+// processes of one network namespace, whoever runs them. The kernel drops it when
+// its process ends, however it ends, and no file is left to be stale or not ours.
 type portPool struct {
 	first, last int
-	dir         string
 	// probe says whether a port is free of other programs.
 	probe func(ctx context.Context, port int) bool
 }
@@ -65,24 +61,20 @@ func newPortPool(first, last int) (*portPool, error) {
 	if first < 1 || last > 65535 || first > last {
 		return nil, fmt.Errorf("port range %d to %d: want 1 <= first <= last <= 65535", first, last)
 	}
-	dir, err := cache.Dir("ports")
-	if err != nil {
-		return nil, fmt.Errorf("reserve ports: %w", err)
-	}
-	return &portPool{first: first, last: last, dir: dir, probe: bindable}, nil
+	return &portPool{first: first, last: last, probe: bindable}, nil
 }
 
 // port is a reserved port. It stays reserved until release.
 type port struct {
 	number int
-	lock   *os.File
+	name   *os.File // the socket that holds the name
 }
 
 func (p *port) release() error {
 	if p == nil {
 		return nil
 	}
-	return p.lock.Close() // drops the lock; the file stays, for removing it would race with its next user
+	return p.name.Close()
 }
 
 // take reserves a free port. It starts at a random one, so that sessions that
@@ -104,25 +96,33 @@ func (p *portPool) take(ctx context.Context) (*port, error) {
 
 // try returns nil and no error where the port is taken.
 func (p *portPool) try(ctx context.Context, number int) (*port, error) {
-	path := filepath.Join(p.dir, strconv.Itoa(number))
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o644)
+	name, err := claim(fmt.Sprintf("@killpoint/port/%d", number))
+	if errors.Is(err, unix.EADDRINUSE) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reserve port %d: %w", number, err)
 	}
-	// flock locks belong to the open file, so they exclude this process's other cells as well.
-	err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if err == nil && p.probe(ctx, number) {
-		return &port{number: number, lock: f}, nil
+	if p.probe(ctx, number) {
+		return &port{number: number, name: name}, nil
 	}
-	closed := f.Close()
-	if err != nil && !errors.Is(err, unix.EWOULDBLOCK) {
-		return nil, fmt.Errorf("reserve port %d: %w", number, errors.Join(err, closed))
+	return nil, name.Close()
+}
+
+// claim takes an abstract name. Nothing listens there: the name is all there is to it.
+func claim(name string) (*os.File, error) {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("socket", err)
 	}
-	return nil, closed
+	if err := unix.Bind(fd, &unix.SockaddrUnix{Name: name}); err != nil {
+		return nil, errors.Join(os.NewSyscallError("bind", err), unix.Close(fd))
+	}
+	return os.NewFile(uintptr(fd), name), nil
 }
 
 // bindable tries the port itself: it may belong to a program that knows
-// nothing of our locks, or to a container that outlived its session.
+// nothing of our reservations, or to a container that outlived its session.
 func bindable(_ context.Context, number int) bool {
 	l, err := net.ListenTCP("tcp4", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: number})
 	if err != nil {

@@ -2,26 +2,29 @@ package containers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"os"
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 )
 
 func testPool(t *testing.T, first, last int) *portPool {
 	t.Helper()
-	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	p, err := newPortPool(first, last)
 	require.NoError(t, err)
 	return p
 }
 
 func TestPortsAreReservedOnceAndAgainAfterRelease(t *testing.T) {
-	p := testPool(t, 30100, 30102)
+	p := testPool(t, 9100, 9102)
 	p.probe = func(context.Context, int) bool { return true }
-	other := *p // another session with the same folder
+	other := *p // another session's
 	seen := map[int]*port{}
 	for range 3 {
 		got, err := other.take(t.Context())
@@ -32,19 +35,49 @@ func TestPortsAreReservedOnceAndAgainAfterRelease(t *testing.T) {
 	_, err := p.take(t.Context())
 	var exhausted *PortsError
 	require.ErrorAs(t, err, &exhausted)
-	assert.Equal(t, PortsError{30100, 30102}, *exhausted)
-	assert.ErrorContains(t, err, "30100 to 30102")
+	assert.Equal(t, PortsError{9100, 9102}, *exhausted)
+	assert.ErrorContains(t, err, "9100 to 9102")
 
-	require.NoError(t, seen[30101].release())
+	require.NoError(t, seen[9101].release())
 	got, err := p.take(t.Context())
 	require.NoError(t, err)
-	assert.Equal(t, 30101, got.number)
+	assert.Equal(t, 9101, got.number)
 	for n, s := range seen {
-		if n != 30101 {
+		if n != 9101 {
 			require.NoError(t, s.release())
 		}
 	}
 	require.NoError(t, got.release())
+}
+
+// The socket's name is not a file, so it has no owner that others would have to be.
+func TestPortsAreReservedForOtherUsersToo(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, to act as another user")
+	}
+	p := testPool(t, 9130, 9130)
+	p.probe = func(context.Context, int) bool { return true }
+	got, err := p.take(t.Context())
+	require.NoError(t, err)
+
+	asNobody := func() error {
+		said := make(chan error, 1)
+		go func() {
+			runtime.LockOSThread() // for good: the thread ends with the goroutine, and its user with it
+			const nobody = 65534
+			if _, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, nobody, nobody, nobody); errno != 0 {
+				said <- errno
+				return
+			}
+			theirs, err := p.take(t.Context())
+			said <- errors.Join(err, theirs.release())
+		}()
+		return <-said
+	}
+	var exhausted *PortsError
+	require.ErrorAs(t, asNobody(), &exhausted)
+	require.NoError(t, got.release())
+	require.NoError(t, asNobody())
 }
 
 func TestPortsOfOthersAreNotTaken(t *testing.T) {
@@ -60,7 +93,7 @@ func TestPortsOfOthersAreNotTaken(t *testing.T) {
 func TestPortsTakeEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := testPool(t, 30110, 30120).take(ctx)
+	_, err := testPool(t, 9110, 9120).take(ctx)
 	require.ErrorIs(t, err, context.Canceled)
 }
 
