@@ -40,6 +40,23 @@ func (r Result) Wrong() []string {
 	return wrong
 }
 
+// Judged is the result with what the verdict on its history says of known bugs.
+func (r Result) Judged(v check.Verdict) Result {
+	for _, f := range v.Findings {
+		if f.Invariant == invariantOf(r.Case) && f.State == check.Known {
+			r.Known = f.Bugs
+		}
+	}
+	return r
+}
+
+// off: it is not as expected, and no known bug is why.
+func (r Result) off() bool {
+	return !r.Done || r.Exit == nil || len(r.Wrong()) > 0 && len(r.Known) == 0
+}
+
+func invariantOf(c Case) string { return "exits " + c.String() }
+
 // least is the time before which it must not be dead: what a stop or a drain waits
 // for. The write in flight began a moment before the strike.
 func (r Result) least() time.Duration {
@@ -78,7 +95,7 @@ func millis(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
 func Invariants(cases []Case) []check.Invariant {
 	var all []check.Invariant
 	for _, c := range cases {
-		all = append(all, check.Invariant{Name: "exits " + c.String(), Check: func(h *history.History) check.Finding {
+		all = append(all, check.Invariant{Name: invariantOf(c), Check: func(h *history.History) check.Finding {
 			return judge(h, c)
 		}})
 	}

@@ -47,6 +47,9 @@ type Result struct {
 	Lost  []string
 	// Unread are the case's actors whose ledgers could not be read back.
 	Unread []string
+	// Known are the known bugs of the engine by which the verdict explains what is
+	// wrong. Read leaves it empty; [Result.Judged] takes it from a verdict.
+	Known []string
 
 	witness []uint64
 	held    clock.Mono // since when the write in flight was

@@ -265,6 +265,19 @@ func TestTables(t *testing.T) {
 	assert.Contains(t, Seen(results), "| `drain` | pid1 | - | - | - | - | - | - | - | - | 2 · a · 1 · 0.4 |\n")
 	assert.Equal(t, "2 cases, 0 not as expected; 10 acknowledged writes, 0 lost", Totals(results))
 	assert.Equal(t, "1 cases, 1 not as expected; 5 acknowledged writes, 0 lost", Totals([]Result{off}))
+
+	known := off.Judged(check.Verdict{Findings: []check.Finding{
+		{Invariant: "exits drain/pid1/TERM", State: check.Known, Bugs: []string{"another's"}},
+		{Invariant: "exits drain-reraise/pid1/stop-4s", State: check.Known, Bugs: []string{"its-own"}},
+	}})
+	assert.Contains(t, Table([]Result{known}), " 1 · 4.02 G K |")
+	assert.Equal(t, "2 cases, 1 not as expected, 1 by the known bug its-own; 10 acknowledged writes, 0 lost", Totals([]Result{known, off}))
+	assert.Contains(t, Details([]Result{known}), "| known, its-own: it exited with 1, not 137")
+	unjudged := off.Judged(check.Verdict{Findings: []check.Finding{{Invariant: "exits drain-reraise/pid1/stop-4s", State: check.Fail}}})
+	assert.Contains(t, Table([]Result{unjudged}), "OFF", "a verdict that fails excuses nothing")
+	known.Done = false
+	assert.Contains(t, Totals([]Result{known}), "1 cases, 1 not as expected;", "one that was not carried out is none of the bug's")
+
 	details := Details(results)
 	assert.Regexp(t, `(?s)\| drain/pid1/stop-4s \| 143 \| 2.02 s \| drained.*\| drain-reraise/pid1/stop-4s \| 137 `, details, "in the order of the matrix")
 	assert.Contains(t, details, "| 2 of 2 | ok in 2.00 s, kept | 1, 1, 1 × 503 guard.actor_wake_retries_exceeded | 400 ms | 0.40 s | 1000 actor.stopped | 0 |")

@@ -60,10 +60,28 @@ func (a *app) rewrite(dir string, f *storedFlags) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return &exitError{exitData, err}
 	}
-	if len(run.Sections) == 0 {
-		run.Sections = catalog.Tables(run.Trials, enginesOf(run.Trials))
-	}
+	run.Sections = renewed(run.Sections, catalog.Tables(run.Trials, enginesOf(run.Trials)))
 	return a.finish(run, plan.Trials, f.json, f.verbose)
+}
+
+// renewed puts each table in the place of the stored one with its heading, which is
+// of the verdicts of then; a table that nothing stored is like comes last. Other
+// sections cannot be made from the trials and stay.
+func renewed(stored, tables []string) []string {
+	heading := func(section string) string {
+		first, _, _ := strings.Cut(section, "\n")
+		return first
+	}
+	all := slices.Clone(stored)
+	for _, table := range tables {
+		same := func(section string) bool { return heading(section) == heading(table) }
+		if i := slices.IndexFunc(all, same); i >= 0 {
+			all[i] = table
+			continue
+		}
+		all = append(all, table)
+	}
+	return all
 }
 
 // salvageable adds to the error of a history that breaks off what can be done.

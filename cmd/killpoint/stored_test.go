@@ -201,3 +201,12 @@ func TestReportJudgesAgain(t *testing.T) {
 	require.NoError(t, os.Remove(filepath.Join(dir, "result.json")))
 	assert.Equal(t, exitInconclusive, call(t, nil, "report", "--salvage", dir).code)
 }
+
+// What is judged anew has its tables anew, where they stood.
+func TestStoredTablesAreRenewed(t *testing.T) {
+	stored := []string{"## Skipped\n\none\n", "## Exits, engine 2.3.19\n\n1 not as expected.\n", "## Edges\n\ntwo\n"}
+	fresh := []string{"## Exits, engine 2.3.19\n\n0 not as expected.\n", "## Handoffs\n\nthree\n"}
+	assert.Equal(t, []string{stored[0], fresh[0], stored[2], fresh[1]}, renewed(stored, fresh))
+	assert.Equal(t, fresh, renewed(nil, fresh))
+	assert.Equal(t, stored, renewed(stored, nil))
+}

@@ -66,7 +66,9 @@ func ExitTables(trials []report.Trial) (matrix, details string) {
 		}
 		engine, _, _ := strings.Cut(rest, "/")
 		of, _ := exits.Read(h) // one that names no case is inconclusive
-		results[engine] = append(results[engine], of...)
+		for _, r := range of {
+			results[engine] = append(results[engine], r.Judged(t.Verdict))
+		}
 	}
 	for _, engine := range slices.Sorted(maps.Keys(results)) {
 		of := results[engine]
