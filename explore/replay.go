@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/killpoint/killpoint/check"
 	"github.com/killpoint/killpoint/history"
@@ -87,10 +90,14 @@ type Replay struct {
 	Want Want
 	// Times is how often; 0 is once.
 	Times int
+	// Jobs is how many are carried out side by side; 0 is one. What depends on the
+	// load of the machine may come more often then, or less.
+	Jobs int
 	// Dir is where each repetition gets a folder.
 	Dir   string
 	Carry Carry
-	// Done is called after each; nil is not called.
+	// Done is called after each, for one at a time, in the order in which they end;
+	// nil is not called.
 	Done func(n int, r Repetition)
 }
 
@@ -111,18 +118,30 @@ func Recorded(dir string) (spec.Trial, Want, error) {
 // Run repeats the trial. A repetition that could not be carried out ends it; one
 // whose moment did not come is one that was not met.
 func (r Replay) Run(ctx context.Context) (rate Rate, err error) {
-	for n := range max(r.Times, 1) {
-		rep, err := attempt(ctx, r.Carry, r.Trial, filepath.Join(r.Dir, fmt.Sprintf("replay-%03d", n+1)))
-		if err != nil {
-			return rate, fmt.Errorf("repetition %d: %w", n+1, err)
-		}
-		rep.Met = r.Want.Met(rep.Verdict) && rep.Outcome.State == Struck
-		rate.count(rep)
-		if r.Done != nil {
-			r.Done(n+1, rep)
-		}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(max(r.Jobs, 1))
+	var mu sync.Mutex // of the rate, and of Done
+	for n := 1; n <= max(r.Times, 1); n++ {
+		g.Go(func() error {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			rep, err := attempt(ctx, r.Carry, r.Trial, filepath.Join(r.Dir, fmt.Sprintf("replay-%03d", n)))
+			if err != nil {
+				return fmt.Errorf("repetition %d: %w", n, err)
+			}
+			rep.Met = r.Want.Met(rep.Verdict) && rep.Outcome.State == Struck
+			mu.Lock()
+			defer mu.Unlock()
+			rate.count(rep)
+			if r.Done != nil {
+				r.Done(n, rep)
+			}
+			return nil
+		})
 	}
-	return rate, nil
+	err = g.Wait()
+	return rate, err
 }
 
 func (r *Rate) count(rep Repetition) {

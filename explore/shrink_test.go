@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -132,6 +133,54 @@ func TestReplay(t *testing.T) {
 	rate, err = r.Run(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, Rate{Met: 5, Of: 5}, rate, "a trial without strikes")
+}
+
+func TestReplaySideBySide(t *testing.T) {
+	const jobs = 3
+	var mu sync.Mutex
+	running, most := 0, 0
+	all := make(chan struct{}) // closed when as many run as may
+	w := &world{loses: atCommit, before: func(ctx context.Context, _ int, _ spec.Trial) error {
+		mu.Lock()
+		if running++; running == jobs && most < jobs {
+			close(all)
+		}
+		most = max(most, running)
+		mu.Unlock()
+		select {
+		case <-all:
+		case <-ctx.Done():
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		running--
+		return nil
+	}}
+	seen := map[int]bool{}
+	r := Replay{Trial: failing(1, "tick"), Want: lost, Times: 8, Jobs: jobs, Dir: t.TempDir(), Carry: w.carry, Done: func(n int, _ Repetition) { seen[n] = true }}
+	rate, err := r.Run(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, 8, rate.Of)
+	assert.Len(t, seen, 8)
+	assert.Equal(t, jobs, most)
+
+	broken := errors.New("no daemon")
+	w = &world{loses: atCommit, before: func(ctx context.Context, n int, _ spec.Trial) error {
+		if n == 2 {
+			return broken
+		}
+		<-ctx.Done() // the others end with the one that could not be carried out
+		return context.Cause(ctx)
+	}}
+	r.Carry, r.Dir = w.carry, t.TempDir()
+	_, err = r.Run(t.Context())
+	require.ErrorIs(t, err, broken)
+
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	rate, err = r.Run(over)
+	require.ErrorIs(t, err, context.Canceled)
+	assert.Zero(t, rate.Of)
 }
 
 func TestWants(t *testing.T) {

@@ -16,8 +16,7 @@ import (
 )
 
 func newReplayCommand(a *app) *cobra.Command {
-	var times int
-	var out string
+	var r explore.Replay
 	cmd := &cobra.Command{
 		Use:   "replay TRIAL",
 		Short: "Repeat a recorded trial, and say how often its result comes again",
@@ -29,39 +28,41 @@ It ends with 0 where the result came every time, with 1 where it did not, and
 with 2 where a repetition did not come to its strikes.
 `,
 		Example: `  killpoint replay out/explore/points/0012-engine-kill
-  killpoint replay out/explore/points/0012-engine-kill --times 20`,
+  killpoint replay out/explore/points/0012-engine-kill --times 20
+  killpoint replay out/explore/points/0012-engine-kill --times 200 --jobs 20`,
 		Args: needs(1, 1, "the folder of a trial"),
 	}
-	cmd.Flags().IntVar(&times, "times", 1, "how often")
-	cmd.Flags().StringVar(&out, "out", "", "a new folder for the repetitions (default out/replay-TIME)")
+	cmd.Flags().IntVar(&r.Times, "times", 1, "how often")
+	cmd.Flags().IntVar(&r.Jobs, "jobs", 1, "how many side by side; on a loaded machine a race may show more often, or less")
+	cmd.Flags().StringVar(&r.Dir, "out", "", "a new folder for the repetitions (default out/replay-TIME)")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return a.replay(cmd.Context(), args[0], out, times)
+		return a.replay(cmd.Context(), args[0], r)
 	}
 	return cmd
 }
 
-func (a *app) replay(ctx context.Context, dir, out string, times int) error {
-	if times < 1 {
-		return usageErrorf("--times %d: want a number from 1 on", times)
+func (a *app) replay(ctx context.Context, dir string, r explore.Replay) (err error) {
+	if r.Times < 1 || r.Jobs < 1 {
+		return usageErrorf("--times %d, --jobs %d: want numbers from 1 on", r.Times, r.Jobs)
 	}
-	trial, want, err := recorded(dir)
-	if err != nil {
+	if r.Trial, r.Want, err = recorded(dir); err != nil {
 		return err
 	}
-	if out, err = newFolder(out, "replay"); err != nil {
+	if r.Dir, err = newFolder(r.Dir, "replay"); err != nil {
 		return err
 	}
-	_, _ = fmt.Fprintf(a.err, "the result of %s: %v\n", dir, want)
+	_, _ = fmt.Fprintf(a.err, "the result of %s: %v\n", dir, r.Want)
+	r.Done = func(n int, rep explore.Repetition) {
+		_, _ = fmt.Fprintf(a.err, "%d of %d: %s\n", n, r.Times, rep.Line())
+	}
 	var rate explore.Rate
-	err = a.withTrials(ctx, trial.Engine, out, func(carry explore.Carry) (err error) {
-		rate, err = explore.Replay{
-			Trial: trial, Want: want, Times: times, Dir: out, Carry: carry,
-			Done: func(n int, r explore.Repetition) { _, _ = fmt.Fprintf(a.err, "%d of %d: %s\n", n, times, r.Line()) },
-		}.Run(ctx)
+	err = a.withTrials(ctx, r.Trial.Engine, r.Dir, func(carry explore.Carry) (err error) {
+		r.Carry = carry
+		rate, err = r.Run(ctx)
 		return err
 	})
 	if rate.Of > 0 {
-		_, _ = fmt.Fprintf(a.out, "%v: %v; repetitions in %s\n", want, rate, out)
+		_, _ = fmt.Fprintf(a.out, "%v: %v; repetitions in %s\n", r.Want, rate, r.Dir)
 	}
 	switch {
 	case err != nil:
