@@ -74,6 +74,12 @@ func restart(kind string) *outage {
 	return o
 }
 
+// life adds a generation that starts and runs.
+func (o *outage) life(start int, actor string, generation uint32) *outage {
+	o.Life(start, start+50, actor, generation)
+	return o
+}
+
 // two is the same after a stop, with a second restart two seconds later.
 func two(second string) *outage {
 	o := restart("stop")
@@ -169,6 +175,15 @@ func TestLeaseOutlivesEngineMark(t *testing.T) {
 	testMarks(t, check.LeaseOutlivesEngine, []markCase{
 		{"just asleep", slept("kill", 9000, 0, 20_000, 0), true},
 		{"until the lease ends", slept("kill", 9000, 41_000, 41_200, 41_300), true},
+		{"until a start that nobody carried out has had its time", func() *outage {
+			return slept("kill", 9000, 0, 71_600, 71_700)().life(71_500, "a", 3)
+		}, true},
+		{"as long, and no generation was spent", func() *outage {
+			return slept("kill", 9000, 0, 71_600, 71_700)().life(71_500, "a", 2)
+		}, false},
+		{"longer than both last", func() *outage {
+			return slept("kill", 9000, 0, 89_100, 89_200)().life(89_000, "a", 3)
+		}, false},
 		{"asleep for long", slept("kill", 3000, 0, 20_000, 0), false},
 		{"longer than a lease lasts", slept("kill", 9000, 0, 59_000, 0), false},
 		{"the engine was stopped", slept("stop", 9000, 0, 20_000, 0), false},

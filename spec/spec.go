@@ -94,10 +94,12 @@ const (
 // String is the strike in words, for tables.
 func (s Strike) String() string { return fmt.Sprintf("%s %s at %s", s.Fault, s.Target, s.At) }
 
-// Defaults of a trial's bounds.
+// Defaults of a trial's bounds. The slowest recovery of a sound engine's actors that
+// is known takes 61 s: a killed engine's lease, and after it the time that is given to
+// a start.
 const (
 	defaultPatience = 5 * time.Second
-	defaultBound    = 45 * time.Second
+	defaultBound    = 75 * time.Second
 )
 
 // WithDefaults is the trial with what its zero fields mean, but for the engine.

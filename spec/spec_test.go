@@ -91,7 +91,7 @@ func TestWithDefaults(t *testing.T) {
 	d := spec.Trial{}.WithDefaults()
 	assert.Equal(t, spec.Runtime{Reconnect: "fast", Protocol: 8, Heartbeat: "none"}, d.Runtime)
 	assert.Equal(t, 5*time.Second, d.Patience)
-	assert.Equal(t, 45*time.Second, d.Bound)
+	assert.Equal(t, 75*time.Second, d.Bound)
 	assert.Equal(t, full(), full().WithDefaults())
 }
 
