@@ -43,7 +43,8 @@ type WayError struct {
 }
 
 func (e *WayError) Error() string {
-	return fmt.Sprintf("no signal can be sent by %s here; use %s: %v", e.Way, WayDocker, e.Err)
+	return fmt.Sprintf("no signal can be sent by %s here: %v; it needs root and a daemon on this machine; where it need not be a crash to the daemon, use %s",
+		e.Way, e.Err, WayDocker)
 }
 
 func (e *WayError) Unwrap() error { return e.Err }

@@ -221,6 +221,20 @@ func dial(ctx context.Context) (_ client.APIClient, err error) {
 	return docker.Client, nil
 }
 
+// NoDirectSignals says why [WayPidfd] cannot be had here, "" where it can as far as
+// is known without a session.
+func NoDirectSignals() string {
+	const what = "signals a container's process itself, as the daemon's API cannot: "
+	if os.Geteuid() != 0 {
+		return what + "needs root"
+	}
+	host := os.Getenv("DOCKER_HOST")
+	if local, name := reach(host); !local && !isLoopback(name) {
+		return what + "needs a daemon on this machine, and DOCKER_HOST is " + host
+	}
+	return ""
+}
+
 // reach says whether a daemon is on this machine and where its published
 // ports answer.
 func reach(daemonHost string) (local bool, host string) {

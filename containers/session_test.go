@@ -39,6 +39,24 @@ func TestOpenWithoutDocker(t *testing.T) {
 	}
 }
 
+func TestDirectSignals(t *testing.T) {
+	if os.Geteuid() != 0 {
+		assert.Contains(t, NoDirectSignals(), "needs root")
+		return
+	}
+	for host, why := range map[string]string{
+		"": "", "unix:///var/run/docker.sock": "", "tcp://127.0.0.1:2375": "", "tcp://localhost:2375": "",
+		"tcp://192.0.2.7:2376": "DOCKER_HOST is tcp://192.0.2.7:2376",
+	} {
+		t.Setenv("DOCKER_HOST", host)
+		if why == "" {
+			assert.Empty(t, NoDirectSignals(), host)
+			continue
+		}
+		assert.Contains(t, NoDirectSignals(), why)
+	}
+}
+
 func TestOpenKeepsTheUsersHostOverride(t *testing.T) {
 	t.Setenv("TESTCONTAINERS_HOST_OVERRIDE", "127.0.0.2")
 	openSession(t, withoutReaper())

@@ -26,10 +26,11 @@ type Expected struct {
 	// and Why says between what.
 	Codes   []int
 	Endings []Ending
-	// AtMost is how long after the strike it is to end, where it ends by itself.
+	// AtMost is how long after the strike it is to end.
 	AtMost time.Duration
-	// Drained: the drain comes to its end.
-	Drained bool
+	// Drained: the drain comes to its end. Reraised: the signal is then raised again,
+	// and Swallowed: in vain.
+	Drained, Reraised, Swallowed bool
 	// StopHooks are the actors, of two, whose stop hook runs; from and to.
 	StopHooks [2]int
 	// Answered: the client of the write in flight gets its answer.
@@ -42,8 +43,20 @@ type Expected struct {
 // daemon on a busy machine.
 const quick = 1500 * time.Millisecond
 
+// leaveWithin is at most how long a runtime needs from the end of its drain to its
+// own, where it does not wait to be killed.
+const leaveWithin = time.Second
+
 // Expected is what the case is to come to.
 func (c Case) Expected() Expected {
+	e := c.ends()
+	e.Reraised = e.Drained && (c.Behaviour == DrainReraise || c.Behaviour == DrainReset)
+	// Go's own handler, which Reset brings back, exits instead.
+	e.Swallowed = e.Reraised && c.Behaviour == DrainReraise && c.Place == PID1
+	return e
+}
+
+func (c Case) ends() Expected {
 	left := c.leaves()
 	switch grace, stop := c.Strike.Grace(); {
 	case c.Strike == KILL:
@@ -52,12 +65,12 @@ func (c Case) Expected() Expected {
 		return c.stoppedNow(left)
 	case stop && left.after >= grace:
 		e := left.lived(grace)
-		e.Codes, e.Endings = []int{137}, []Ending{ByGrace}
+		e.Codes, e.Endings, e.AtMost = []int{137}, []Ending{ByGrace}, grace+quick
 		e.Why = "Docker: SIGKILL when the grace ends; " + left.why
 		return e
 	case left.after >= Patience:
 		e := left.lived(Patience)
-		e.Codes, e.Endings = []int{137}, []Ending{ByUs}
+		e.Codes, e.Endings, e.AtMost = []int{137}, []Ending{ByUs}, Patience+quick
 		e.Why = left.why
 		return e
 	}
@@ -85,7 +98,7 @@ func (c Case) killed() string {
 // stoppedNow: Docker sends SIGKILL as soon as it has sent the stop signal, some
 // milliseconds later. Who needs no more than that wins the race at times.
 func (c Case) stoppedNow(left leaving) Expected {
-	e := Expected{Codes: []int{137}, Endings: []Ending{ByGrace}, Why: "Docker: SIGKILL follows the stop signal at once"}
+	e := Expected{Codes: []int{137}, Endings: []Ending{ByGrace}, AtMost: quick, Why: "Docker: SIGKILL follows the stop signal at once"}
 	if !left.deaf {
 		e.StopHooks[1] = 1 // that of the idle actor, where SIGKILL is late
 	}

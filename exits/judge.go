@@ -24,11 +24,18 @@ func (r Result) Wrong() []string {
 	}
 	bad(!slices.Contains(want.Codes, r.Exit.Code), "it exited with %d, not %s", r.Exit.Code, listed(want.Codes))
 	bad(!slices.Contains(want.Endings, r.Ending), "its end: %s, not %s", r.Ending, listed(want.Endings))
-	bad(want.AtMost > 0 && r.Death > want.AtMost, "it was dead after %v, later than %v", millis(r.Death), want.AtMost)
+	bad(r.Death > want.AtMost, "it was dead after %v, later than %v", millis(r.Death), want.AtMost)
 	if least := r.least(); r.Death < least {
 		bad(true, "it was dead after %v, before %v", millis(r.Death), millis(least))
 	}
 	_, drained := r.Drained()
+	if waited, _ := r.Waited(); drained && r.Ending == Itself {
+		bad(waited > leaveWithin, "it left %v after its drain, later than %v", millis(waited), leaveWithin)
+	}
+	_, raised := r.step(history.ShutdownReraised)
+	_, swallowed := r.step(history.ShutdownSwallowed)
+	bad(raised != want.Reraised, "it raised its signal again: %v, not %v", raised, want.Reraised)
+	bad(swallowed != want.Swallowed, "its signal was swallowed: %v, not %v", swallowed, want.Swallowed)
 	bad(drained != want.Drained, "its drain came to its end: %v, not %v", drained, want.Drained)
 	bad(r.StopHooks < want.StopHooks[0] || r.StopHooks > want.StopHooks[1], "the stop hooks of %d of 2 actors ran, not %s", r.StopHooks, between(want.StopHooks))
 	bad(r.AbortHooks > 0, "abort hooks of %d actors ran, although no drain had to give up", r.AbortHooks)

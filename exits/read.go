@@ -131,6 +131,7 @@ type reader struct {
 	ledgers map[string][]string // by actor
 	hooks   []hook
 	steps   []history.Event
+	next    map[string]int64 // the first generation of an actor in the next runtime
 }
 
 // op is an operation that has returned.
@@ -166,7 +167,7 @@ func newReader(c Case, e history.Event, live living) *reader {
 	return &reader{
 		Result: Result{Case: c, witness: []uint64{e.Seq}},
 		live:   live, keys: map[string]string{},
-		invoked: map[string]history.Event{}, ledgers: map[string][]string{},
+		invoked: map[string]history.Event{}, ledgers: map[string][]string{}, next: map[string]int64{},
 	}
 }
 
@@ -235,6 +236,9 @@ func (r *reader) exit(e history.Event, b *history.Exit) {
 }
 
 func (r *reader) actor(e history.Event, b *history.Actor) {
+	if b.What == "start" && r.struck != 0 && e.Party != r.party && r.next[b.Actor] == 0 {
+		r.next[b.Actor] = int64(b.Generation)
+	}
 	if b.What == "stop-hook" || b.What == "abort-hook" {
 		r.hooks = append(r.hooks, hook{e.Party, b})
 	}
@@ -313,7 +317,7 @@ func (r *reader) clients() {
 	c := &r.Clients
 	c.Failed = map[string]int{}
 	for _, o := range r.ops {
-		if r.died != 0 && o.ret.Outcome == history.OK && o.end > r.died && r.asks(o) {
+		if r.died != 0 && r.asks(o) && r.renewed(o) {
 			if back := o.end.Sub(r.died); c.Back < 0 || back < c.Back {
 				c.Back = back
 			}
@@ -331,6 +335,13 @@ func (r *reader) clients() {
 			c.count(o)
 		}
 	}
+}
+
+// renewed: the next runtime answered. What the dead one had answered may arrive after
+// the word of its death.
+func (r *reader) renewed(o op) bool {
+	first := r.next[o.Actor]
+	return o.ret.Outcome == history.OK && first != 0 && o.ret.Generation >= first
 }
 
 // asks: it is one of the clients that ask all the while.

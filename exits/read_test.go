@@ -1,6 +1,7 @@
 package exits
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -70,7 +71,10 @@ func begun(c Case, kind string) *story {
 func (s *story) ended(c Case, death int, e history.Exit) *story {
 	e.Role, e.Incarnation = "runtime", 1
 	s.at(death, "harness", history.KindExit, &e)
-	s.op(death+10, death+400, tick("a2", "asked-01/0", "asked-01", "a"), ok())
+	s.at(death+300, "runtime#2", history.KindActor, &history.Actor{Actor: "a", Generation: 2, What: "start"})
+	answer := ok()
+	answer.Generation = 2
+	s.op(death+10, death+400, tick("a2", "asked-01/0", "asked-01", "a"), answer)
 	s.op(death+500, death+510, ledger("l1", "busy-01", "b"), book("w1", "flight"))
 	s.op(death+500, death+510, ledger("l2", "asked-01", "a"), book("w2", "a1", "a2"))
 	return s.state(death+600, c, history.StepDone, "")
@@ -138,12 +142,29 @@ func TestReadsACase(t *testing.T) {
 	assert.Equal(t, "exit code 143 after 2.02 s: drained in 1996 ms, left 9 ms later", r.Summary())
 }
 
+// An answer that the dead runtime had given, and that arrived late, is not the next
+// one's.
+func TestLateAnswerIsNotTheNextRuntimes(t *testing.T) {
+	s := drainedStory(right).says(2012, history.Shutdown{What: history.ShutdownExit, Code: 143})
+	s.op(1990, 2023, tick("late", "asked-01/0", "asked-01", "a"), ok())
+	r := one(t, s.ended(right, 2020, history.Exit{Signal: "SIGTERM", By: "docker", Code: 143}))
+	assert.Equal(t, 400*time.Millisecond, r.Clients.Back)
+	assert.Equal(t, 2, r.Clients.Quick, "it counts as an answer all the same")
+}
+
 // What the issue is about: drained, and then nothing but waiting.
 func TestSwallowedReraise(t *testing.T) {
 	r := one(t, swallowedStory())
 	assert.Equal(t, ByGrace, r.Ending)
 	assert.Empty(t, r.Wrong())
 	assert.Equal(t, "exit code 137 after 4.02 s: drained in 1996 ms, its re-raised signal was swallowed, then waited 2.01 s for SIGKILL", r.Summary())
+	// A runtime that merely hangs after its drain is no proof of it.
+	hangs := r
+	hangs.Steps = slices.DeleteFunc(slices.Clone(r.Steps), func(s Step) bool { return s.What != history.ShutdownDrained })
+	assert.Equal(t, []string{"it raised its signal again: false, not true", "its signal was swallowed: false, not true"}, hangs.Wrong())
+	late := r
+	late.Death = 6 * time.Second
+	assert.Equal(t, []string{"it was dead after 6s, later than 5.5s"}, late.Wrong(), "Docker's grace is 4 s")
 	// The same under an init is what is not expected.
 	r.Place, r.PID = Init, 7
 	assert.Contains(t, r.Wrong(), "it exited with 137, not 143")
@@ -153,9 +174,16 @@ func TestSwallowedReraise(t *testing.T) {
 // Each thing that is judged can be wrong, and is then told.
 func TestWhatIsWrongIsTold(t *testing.T) {
 	for want, spoil := range map[string]func(*Result){
-		"it exited with 0, not 143":                          func(r *Result) { r.Exit.Code = 0 },
-		"its end: stays, not itself":                         func(r *Result) { r.Ending = ByUs },
-		"it was dead after 4.5s, later than 4s":              func(r *Result) { r.Death = 4500 * time.Millisecond },
+		"it exited with 0, not 143":                     func(r *Result) { r.Exit.Code = 0 },
+		"its end: stays, not itself":                    func(r *Result) { r.Ending = ByUs },
+		"it was dead after 4.5s, later than 4s":         func(r *Result) { r.Death = 4500 * time.Millisecond },
+		"it left 1.489s after its drain, later than 1s": func(r *Result) { r.Death = 3500 * time.Millisecond },
+		"it raised its signal again: true, not false": func(r *Result) {
+			r.Steps = append(r.Steps, Step{Shutdown: history.Shutdown{What: history.ShutdownReraised}})
+		},
+		"its signal was swallowed: true, not false": func(r *Result) {
+			r.Steps = append(r.Steps, Step{Shutdown: history.Shutdown{What: history.ShutdownSwallowed}})
+		},
 		"it was dead after 1.5s, before 1.99s":               func(r *Result) { r.Death = 1500 * time.Millisecond },
 		"its drain came to its end: false, not true":         func(r *Result) { r.Steps = nil },
 		"the stop hooks of 1 of 2 actors ran, not 2":         func(r *Result) { r.StopHooks = 1 },

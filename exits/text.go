@@ -42,7 +42,7 @@ func (r Result) How() string {
 		parts = append(parts, "left by itself")
 	case drained:
 		parts = append(parts, fmt.Sprintf("then waited %s for SIGKILL", seconds(waited)))
-	case len(r.Steps) > 0 && r.Behaviour != Ignore:
+	case len(r.Steps) > 0 && !r.leaves().deaf:
 		parts = append(parts, "SIGKILL in the middle of its drain")
 	default:
 		parts = append(parts, fmt.Sprintf("waited %s for SIGKILL", seconds(r.Death)))

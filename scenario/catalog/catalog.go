@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/killpoint/killpoint/containers"
 	engineimage "github.com/killpoint/killpoint/engine-image"
 	"github.com/killpoint/killpoint/scenario"
 )
@@ -36,6 +37,8 @@ type Entry struct {
 	// Apart: its trials run beside each other and not beside others, whose
 	// starting of cells would keep the host busy.
 	Apart bool
+	// Direct: it signals processes themselves, by [containers.WayPidfd].
+	Direct bool
 	// Skip says why an engine cannot carry it out, or "".
 	Skip func(engine string) string
 
@@ -59,8 +62,13 @@ func (e Entry) TrialName(engine string) string {
 	return e.Group + "/" + Label(engine) + "/" + e.Variant
 }
 
-// Skipped says why the engine cannot carry the scenario out, or "".
+// Skipped says why the scenario cannot be carried out on the engine, or here, or "".
 func (e Entry) Skipped(engine string) string {
+	if e.Direct {
+		if why := containers.NoDirectSignals(); why != "" {
+			return why
+		}
+	}
 	if e.Skip == nil {
 		return ""
 	}

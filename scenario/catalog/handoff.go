@@ -170,7 +170,7 @@ func bothKilled() []Entry {
 		gap    time.Duration
 		within time.Duration // between the signals
 	}{{"same-ms", 0, time.Millisecond}, {"engine-first", apart, apart + 50*time.Millisecond}, {"runtime-first", -apart, apart + 50*time.Millisecond}} {
-		entries = append(entries, Entry{Group: BothKilled, Variant: v.name, Test: "TestBothKilled", Extra: true, build: func(Options) scenario.Scenario {
+		entries = append(entries, Entry{Group: BothKilled, Variant: v.name, Test: "TestBothKilled", Extra: true, Direct: true, build: func(Options) scenario.Scenario {
 			return scenario.Scenario{
 				Fault: scenario.BothKilled(v.gap), Reconnect: "fast",
 				Sweep:      probe.Sweep{Delays: fewDelays, Timeout: time.Second, Bound: bound},

@@ -59,7 +59,7 @@ func platformRestarts() []Entry {
 	var entries []Entry
 	for _, v := range comebacks {
 		entries = append(entries, Entry{
-			Group: PlatformRestarts, Variant: v.name, Test: "TestPlatformRestart", Extra: v.extra,
+			Group: PlatformRestarts, Variant: v.name, Test: "TestPlatformRestart", Extra: v.extra, Direct: true,
 			build: func(Options) scenario.Scenario { return v.scenario() },
 		})
 	}
