@@ -20,11 +20,17 @@ type ExitWant struct {
 	// that ran to stop before it was gone. Whether it gets to is a race within the
 	// engine, so what is expected follows from what the history shows of it.
 	Told *ExitWant
+	// Else, where it is set, is right too: which of the two holds is told by the exit
+	// code, of which they have none in common.
+	Else *ExitWant
 }
 
 func (w ExitWant) of(x *leaving.Exit) ExitWant {
-	if w.Told != nil && x.AllTold {
+	switch {
+	case w.Told != nil && x.AllTold:
 		return *w.Told
+	case w.Else != nil && slices.Contains(w.Else.Codes, x.Code):
+		return *w.Else
 	}
 	return w
 }
@@ -54,8 +60,13 @@ func EngineExits(want ExitWant) Invariant {
 	}}
 }
 
+// endCuts is how long before an engine's death its clients may see their connections
+// go: a dying process closes them before it can be waited for.
+const endCuts = 300 * time.Millisecond
+
 // ClientsHeardNothing: no operation that was open when the engine was asked to
-// leave got an answer of any kind before the engine's end. It holds because the
+// leave got an answer, an error or a reset before the engine's end; its client's own
+// patience may have ended. It holds because the
 // engine cuts the answers' way back first: see [DrainAwaitsAnswer]. It is
 // inconclusive where none was open.
 func ClientsHeardNothing() Invariant {
@@ -65,13 +76,44 @@ func ClientsHeardNothing() Invariant {
 			return undecided("%v", err)
 		}
 		for _, c := range x.Clients {
-			if c.Ended != leaving.Never && c.Ended < x.Took && (c.Return.Outcome == history.OK || c.Return.Cause == history.CauseStatus) {
-				return failed(c.Seqs, "%s %s was answered %v after the signal, %v before the engine's end", c.Name, c.Op, c.Ended.Round(time.Millisecond), (x.Took - c.Ended).Round(time.Millisecond))
+			if c.Ended == leaving.Never || c.Return.Cause == history.CauseTimeout {
+				continue
+			}
+			cut := c.Return.Outcome != history.OK && c.Return.Cause != history.CauseStatus
+			if c.Ended < x.Took && !cut || c.Ended < x.Took-endCuts {
+				return failed(c.Seqs, "%s %s ended with %s %v after the signal, %v before the engine's end", c.Name, c.Op, endedWith(c.Return), c.Ended.Round(time.Millisecond), (x.Took - c.Ended).Round(time.Millisecond))
 			}
 		}
 		if len(x.Clients) == 0 {
 			return undecided("no operation was open when the engine was asked to leave")
 		}
 		return passed("%d operations were open, and got no answer from the engine that left", len(x.Clients))
+	}}
+}
+
+func endedWith(r history.Return) string {
+	if r.Outcome == history.OK {
+		return "an answer"
+	}
+	return string(r.Cause)
+}
+
+// GenerationsAfterExit: with the next engine every actor of which a generation ran
+// has a new one, or, where kept, goes on in the same. An engine that is asked to leave
+// hands its actors' stops over to the next one; one that is killed has no time to.
+func GenerationsAfterExit(kept bool) Invariant {
+	return Invariant{Name: "generations-after-exit", Check: func(h *history.History) Finding {
+		x, err := leaving.Read(h)
+		switch {
+		case err != nil:
+			return undecided("%v", err)
+		case x.Kept+x.Moved == 0:
+			return undecided("no actor is known to have run before and after the exit of %s", x.Party)
+		case kept && x.Moved > 0:
+			return failed(x.Seqs, "%d of %d actors have a new generation with the next engine, although %s was killed", x.Moved, x.Kept+x.Moved, x.Party)
+		case !kept && x.Kept > 0:
+			return failed(x.Seqs, "the same generation of %d of %d actors goes on with the next engine, although %s was asked to leave", x.Kept, x.Kept+x.Moved, x.Party)
+		}
+		return passed("%d actors have the same generation after the exit of %s, %d a new one", x.Kept, x.Party, x.Moved)
 	}}
 }

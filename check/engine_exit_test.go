@@ -62,8 +62,43 @@ func TestClientsHeardNothing(t *testing.T) {
 	judgeAll(t, check.ClientsHeardNothing(), []verdictCase{
 		{"it broke with the engine", open(11_000, broke), check.Pass, "1 operations were open"},
 		{"its patience ended", open(5000, ht.Unknown()), check.Pass, ""},
-		{"it was answered", open(3000, ht.OK("a", 1)), check.Fail, "tick w was answered 2s after the signal, 8s before the engine's end"},
-		{"it got an error", open(3000, history.Return{Outcome: history.Info, Cause: history.CauseStatus, Status: 502}), check.Fail, "was answered"},
+		{"it broke as the engine died", open(10_900, broke), check.Pass, ""},
+		{"it broke at the signal", open(1005, broke), check.Fail, "tick w ended with refused 5ms after the signal, 9.995s before"},
+		{"it was answered", open(3000, ht.OK("a", 1)), check.Fail, "tick w ended with an answer 2s after the signal, 8s before the engine's end"},
+		{"it got an error", open(3000, history.Return{Outcome: history.Info, Cause: history.CauseStatus, Status: 502}), check.Fail, "ended with status"},
 		{"nothing was open", open(950, ht.OK("a", 1)), check.Inconclusive, "no operation was open"},
+	})
+}
+
+// Which of two ways is right is told by the code; each has its own time.
+func TestEngineExitsEitherWay(t *testing.T) {
+	want := check.ExitWant{Codes: []int{137}, From: 10 * time.Second, To: 11 * time.Second, Why: "the signal was lost",
+		Else: &check.ExitWant{Codes: []int{0}, To: time.Second, Why: "it was heard"}}
+	left := func(gone, code int) func() *ht.Builder {
+		return func() *ht.Builder { return (&ht.Builder{}).Leaving(1000, gone, code, code == 137) }
+	}
+	judgeAll(t, check.EngineExits(want), []verdictCase{
+		{"lost", left(11_100, 137), check.Pass, "the signal was lost"},
+		{"heard", left(1100, 0), check.Pass, "it was heard"},
+		{"heard, and it took its time", left(9000, 0), check.Fail, "bound 1s: it was heard"},
+		{"killed too soon", left(3000, 137), check.Fail, "not before 10s"},
+		{"neither", left(11_100, 1), check.Fail, "with code 1"},
+	})
+}
+
+func TestGenerationsAfterExit(t *testing.T) {
+	exit := func(before, after int64) func() *ht.Builder {
+		return func() *ht.Builder {
+			return (&ht.Builder{}).Life(60, 70, "a", uint32(before)).Restart(1000, 1020, 1100, 1300).Op(1301, 1310, ht.Probe("a", 0), ht.OK("a", after))
+		}
+	}
+	judgeAll(t, check.GenerationsAfterExit(true), []verdictCase{
+		{"the same", exit(1, 1), check.Pass, "1 actors have the same generation"},
+		{"a new one", exit(1, 2), check.Fail, "1 of 1 actors have a new generation"},
+		{"nobody was asked", func() *ht.Builder { return (&ht.Builder{}).Restart(1000, 1020, 1100, 1300) }, check.Inconclusive, "no actor is known"},
+	})
+	judgeAll(t, check.GenerationsAfterExit(false), []verdictCase{
+		{"the same", exit(1, 1), check.Fail, "the same generation of 1 of 1 actors goes on"},
+		{"a new one", exit(1, 2), check.Pass, "1 a new one"},
 	})
 }

@@ -197,10 +197,11 @@ func evictedActors(h *history.History) map[string][]uint64 {
 	return struck
 }
 
-// KilledTogether: the first engine and the first runtime that were killed got their
-// signals no further apart than that. Else the trial proved nothing of two deaths
-// in one moment. It never fails.
-func KilledTogether(within time.Duration) Invariant {
+// KilledTogether: of the first engine and the first runtime that were killed, the
+// runtime got its signal by gap later, or by as much earlier where gap is below zero,
+// and no more than slack off that. Else the trial proved nothing of deaths in that
+// order. It never fails.
+func KilledTogether(gap, slack time.Duration) Invariant {
 	return Invariant{Name: "killed-together", Check: func(h *history.History) Finding {
 		exits := map[string]*history.Exit{}
 		for _, e := range h.ByTime() {
@@ -213,10 +214,10 @@ func KilledTogether(within time.Duration) Invariant {
 		if engine == nil || runtime == nil {
 			return undecided("not both were killed")
 		}
-		apart := engine.SignalT.Sub(runtime.SignalT)
-		if apart = max(apart, -apart); apart > within {
-			return undecided("the signals to engine and runtime were sent %v apart, bound %v", apart, within)
+		apart := runtime.SignalT.Sub(engine.SignalT)
+		if off := apart - gap; max(off, -off) > slack {
+			return undecided("the runtime's signal was sent %v after the engine's, not %v, by more than %v", apart, gap, slack)
 		}
-		return passed("the signals to engine and runtime were sent %v apart", apart)
+		return passed("the runtime's signal was sent %v after the engine's", apart)
 	}}
 }

@@ -146,9 +146,14 @@ func TestKilledTogether(t *testing.T) {
 			return b
 		}
 	}
-	judgeAll(t, check.KilledTogether(time.Millisecond), []verdictCase{
-		{"at once", killed(100, 100), check.Pass, "0s apart"},
-		{"one after the other", killed(100, 103), check.Inconclusive, "3ms apart, bound 1ms"},
+	judgeAll(t, check.KilledTogether(0, time.Millisecond), []verdictCase{
+		{"at once", killed(100, 100), check.Pass, "0s after"},
+		{"one after the other", killed(100, 103), check.Inconclusive, "3ms after the engine's, not 0s, by more than 1ms"},
 		{"one only", killed(100, 0), check.Inconclusive, "not both"},
+	})
+	judgeAll(t, check.KilledTogether(-300*time.Millisecond, 50*time.Millisecond), []verdictCase{
+		{"the runtime first", killed(410, 100), check.Pass, "-310ms after"},
+		{"the other way round", killed(100, 410), check.Inconclusive, "310ms after the engine's, not -300ms"},
+		{"at once", killed(100, 100), check.Inconclusive, "not -300ms"},
 	})
 }

@@ -17,9 +17,14 @@ type RestartWant struct {
 	Lives int
 }
 
+// restartTakes is more than the daemon needs to start a container again, once it has
+// waited.
+const restartTakes = 3 * time.Second
+
 // DaemonRestarts: the runtime died as wanted, the daemon started as many lives as
-// wanted, each no sooner than its back-off has it, and each but the last ended. A
-// life of which no end is known is missing, not alive: that is inconclusive.
+// wanted, each no sooner than its back-off has it and not much later, and each but the
+// last ended. A life of which no end is known is missing, not alive: that is
+// inconclusive, as is a late one on a busy host.
 func DaemonRestarts(want RestartWant) Invariant {
 	return Invariant{Name: "daemon-restarts", Check: func(h *history.History) Finding {
 		r, err := restarts.Read(h)
@@ -35,8 +40,13 @@ func DaemonRestarts(want RestartWant) Invariant {
 			return failed(seqs, "the daemon started %d lives, not %d", len(r.Lives)-1, want.Lives)
 		}
 		for i, g := range r.Gaps {
-			if g.Took < g.Least {
+			switch late := g.Took > g.Least+restartTakes; {
+			case g.Took < g.Least:
 				return failed(g.Seqs, "the daemon started life %d only %v after the one before, which is sooner than its back-off of %v", i+2, g.Took, g.Least)
+			case late && window.NoiseBetween(h, g.From, g.From.Add(g.Took)).TooNoisy():
+				return undecided("the daemon started life %d as late as %v after the one before, on a busy host", i+2, g.Took)
+			case late:
+				return failed(g.Seqs, "the daemon started life %d as late as %v after the one before: its back-off is %v, and a start takes no %v", i+2, g.Took, g.Least, restartTakes)
 			}
 		}
 		for _, l := range r.Lives[:len(r.Lives)-1] {

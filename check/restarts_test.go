@@ -17,6 +17,10 @@ func TestDaemonRestarts(t *testing.T) {
 	judgeAll(t, check.DaemonRestarts(want), []verdictCase{
 		{"as wanted", func() *ht.Builder { return crash(1400) }, check.Pass, "2 lives"},
 		{"too soon", func() *ht.Builder { return crash(1300) }, check.Fail, "life 3 only 140ms after the one before, which is sooner than its back-off of 200ms"},
+		{"too late", func() *ht.Builder { return crash(4500) }, check.Fail, "life 3 as late as 3.34s after the one before: its back-off is 200ms"},
+		{"too late on a busy host", func() *ht.Builder {
+			return crash(4500).At(4500, history.KindNoise, &history.Noise{SpanNS: int64(3 * time.Second), Busy: 0.99})
+		}, check.Inconclusive, "on a busy host"},
 		{"too few", func() *ht.Builder { return (&ht.Builder{}).Lived(1, 0, 1000, false, 137).Lived(2, 1150, -1, true, 0) }, check.Fail, "started 1 lives, not 2"},
 		{"another code", func() *ht.Builder {
 			return (&ht.Builder{}).Lived(1, 0, 1000, false, 2).Lived(2, 1150, 1160, true, 2).Lived(3, 1400, -1, true, 0)

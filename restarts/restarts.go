@@ -41,6 +41,7 @@ type Life struct {
 
 // Gap is the time without a process before a life that the daemon started.
 type Gap struct {
+	From        clock.Mono // the death
 	Took, Least time.Duration
 	Seqs        []uint64 // the death and the start
 }
@@ -123,7 +124,7 @@ func (r *Restarts) gaps() {
 			due = Least
 		}
 		if l.ByDaemon && before.Ended != 0 {
-			r.Gaps = append(r.Gaps, Gap{Took: l.Started.Sub(before.Ended), Least: due, Seqs: []uint64{before.endedSeq, l.startedSeq}})
+			r.Gaps = append(r.Gaps, Gap{From: before.Ended, Took: l.Started.Sub(before.Ended), Least: due, Seqs: []uint64{before.endedSeq, l.startedSeq}})
 			due = min(2*due, Most)
 		}
 	}

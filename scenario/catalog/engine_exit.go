@@ -49,6 +49,8 @@ const (
 	// dying is how long a process may take to be gone after what ends it, on a busy
 	// host.
 	dying = 1500 * time.Millisecond
+	// starts is how long an engine that heard its signal early may go on starting.
+	starts = time.Second
 )
 
 var works = []work{
@@ -83,8 +85,7 @@ var works = []work{
 	},
 	// Whether it heard the signal goes by how far its start was.
 	{
-		name: "starting", actors: 1, starting: true, to: forever,
-		why: "until it has a handler the signal is lost, for the kernel keeps default actions from PID 1; from then on it leaves as when idle",
+		name: "starting", actors: 1, starting: true,
 	},
 }
 
@@ -93,17 +94,22 @@ type asking struct {
 	name  string
 	fault fault.Fault
 	grace time.Duration
-	quick bool // for works that are part of make itest
+	// quick are the works with which it is part of make itest.
+	quick []string
 }
 
 func askings() []asking {
-	all := []asking{{"KILL", fault.Kill(), 0, false}}
+	all := []asking{{"KILL", fault.Kill(), 0, nil}}
+	quick := map[time.Duration][]string{
+		time.Second:     {"idle", "stream", "request", "websocket-active", "streaming"},
+		5 * time.Second: {"idle", "stream"}, // which leave by themselves by then
+	}
 	for _, g := range []time.Duration{time.Second, 5 * time.Second, 10 * time.Second, 30 * time.Second} {
-		all = append(all, asking{fmt.Sprintf("TERM/%v", g), fault.StopWith("SIGTERM", g), g, g == time.Second})
+		all = append(all, asking{fmt.Sprintf("TERM/%v", g), fault.StopWith("SIGTERM", g), g, quick[g]})
 	}
 	return append(all,
-		asking{"INT/5s", fault.StopWith("SIGINT", 5*time.Second), 5 * time.Second, false},
-		asking{"TERM-TERM/5s", fault.StopTwice(200*time.Millisecond, 5*time.Second), 5 * time.Second, false},
+		asking{"INT/5s", fault.StopWith("SIGINT", 5*time.Second), 5 * time.Second, nil},
+		asking{"TERM-TERM/5s", fault.StopTwice(200*time.Millisecond, 5*time.Second), 5 * time.Second, nil},
 	)
 }
 
@@ -119,6 +125,11 @@ func (w work) want(a asking) check.ExitWant {
 		return check.ExitWant{Codes: []int{killed}, To: dying, Why: "SIGKILL asks nobody"}
 	}
 	switch {
+	case w.starting:
+		return check.ExitWant{
+			Codes: []int{killed}, From: a.grace, To: a.grace + dying, Why: "the signal was lost: the kernel keeps default actions from PID 1, and there was no handler yet",
+			Else: &check.ExitWant{Codes: []int{left}, To: starts + dying, Why: "its handler was there in time, and no actor runs"},
+		}
 	case a.grace < w.from:
 		return check.ExitWant{Codes: []int{killed}, From: a.grace, To: a.grace + dying, Why: w.why + "; its grace ends first", Told: told}
 	case a.grace > w.to:
@@ -127,16 +138,13 @@ func (w work) want(a asking) check.ExitWant {
 	return check.ExitWant{Codes: []int{left, killed}, From: w.from, To: a.grace + dying, Why: w.why, Told: told}
 }
 
-// quickWorks are those of make itest.
-var quickWorks = []string{"idle", "stream", "request", "websocket-active", "streaming"}
-
 func engineExits() []Entry {
 	var entries []Entry
 	for _, w := range works {
 		for _, a := range askings() {
 			e := Entry{
 				Group: EngineExit, Variant: w.name + "/" + a.name, Test: "TestEngineExit",
-				Extra: !a.quick || !slices.Contains(quickWorks, w.name),
+				Extra: !slices.Contains(a.quick, w.name),
 				build: func(Options) scenario.Scenario { return w.scenario(a) },
 			}
 			if w.protocol == 8 {
@@ -154,6 +162,9 @@ func (w work) scenario(a asking) scenario.Scenario {
 		Sweep: probe.Sweep{Delays: slices.Repeat([]time.Duration{0}, w.actors), Timeout: time.Second, Bound: 15 * time.Second},
 	}
 	s.Invariants = []check.Invariant{check.EngineExits(w.want(a))}
+	if w.name != "idle" && !w.starting {
+		s.Invariants = append(s.Invariants, check.GenerationsAfterExit(a.grace == 0))
+	}
 	if w.silent && a.grace > 0 && a.grace < w.from {
 		s.Invariants = append(s.Invariants, check.ClientsHeardNothing())
 	}

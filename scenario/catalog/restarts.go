@@ -38,6 +38,22 @@ var comebacks = []comeback{
 	{name: "signal/on-failure", policy: containers.RestartOnFailure, signal: "SIGKILL", want: check.RestartWant{Code: 137, Lives: 1}, within: 5 * time.Second, extra: true},
 	{name: "signal/unless-stopped", policy: containers.RestartUnlessStopped, signal: "SIGKILL", want: check.RestartWant{Code: 137, Lives: 1}, within: 5 * time.Second, extra: true},
 	{
+		name: "panic/always", policy: containers.RestartAlways, signal: "SIGTERM", env: map[string]string{"KILLPOINT_FIXTURE_EXIT": "panic"},
+		want: check.RestartWant{Code: 2, Lives: 1}, within: 5 * time.Second, extra: true,
+	},
+	{
+		name: "panic/unless-stopped", policy: containers.RestartUnlessStopped, signal: "SIGTERM", env: map[string]string{"KILLPOINT_FIXTURE_EXIT": "panic"},
+		want: check.RestartWant{Code: 2, Lives: 1}, within: 5 * time.Second, extra: true,
+	},
+	{
+		name: "oom/always", policy: containers.RestartAlways, signal: "SIGTERM", env: map[string]string{"KILLPOINT_FIXTURE_EXIT": "oom"},
+		memory: 64 * mebibyte, want: check.RestartWant{Code: 137, OOM: true, Lives: 1}, within: 5 * time.Second, extra: true,
+	},
+	{
+		name: "oom/unless-stopped", policy: containers.RestartUnlessStopped, signal: "SIGTERM", env: map[string]string{"KILLPOINT_FIXTURE_EXIT": "oom"},
+		memory: 64 * mebibyte, want: check.RestartWant{Code: 137, OOM: true, Lives: 1}, within: 5 * time.Second, extra: true,
+	},
+	{
 		name: "panic/on-failure", policy: containers.RestartOnFailure, signal: "SIGTERM", env: map[string]string{"KILLPOINT_FIXTURE_EXIT": "panic"},
 		want: check.RestartWant{Code: 2, Lives: 1}, within: 5 * time.Second, extra: true,
 	},
