@@ -92,13 +92,18 @@ func TestGenerationsAfterExit(t *testing.T) {
 			return (&ht.Builder{}).Life(60, 70, "a", uint32(before)).Restart(1000, 1020, 1100, 1300).Op(1301, 1310, ht.Probe("a", 0), ht.OK("a", after))
 		}
 	}
+	watched := func(b *ht.Builder) func() *ht.Builder {
+		return func() *ht.Builder { return b.Op(2990, 3000, ht.Probe("a", 0), ht.OK("a", 1)) }
+	}
 	judgeAll(t, check.GenerationsAfterExit(true), []verdictCase{
 		{"the same", exit(1, 1), check.Pass, "1 actors have the same generation"},
 		{"a new one", exit(1, 2), check.Fail, "1 of 1 actors have a new generation"},
 		{"nobody was asked", func() *ht.Builder { return (&ht.Builder{}).Restart(1000, 1020, 1100, 1300) }, check.Inconclusive, "no actor is known"},
 	})
 	judgeAll(t, check.GenerationsAfterExit(false), []verdictCase{
-		{"the same", exit(1, 1), check.Fail, "the same generation of 1 of 1 actors goes on"},
+		{"the same", watched(exit(1, 1)()), check.Fail, "the same generation of 1 of 1 actors goes on"},
+		{"the same, for a moment", exit(1, 1), check.Inconclusive, "for the 10ms that they were watched"},
+		{"the same, and its stop", watched(exit(1, 1)().Actor(1400, "a", 1, "stop")), check.Pass, ""},
 		{"a new one", exit(1, 2), check.Pass, "1 a new one"},
 	})
 }

@@ -58,6 +58,9 @@ type Exit struct {
 	// Kept are the actors of which the same generation goes on with the next
 	// engine, Moved those that have a new one.
 	Kept, Moved int
+	// Watched is for how long clients were answered by the next engine, from its first
+	// good /health on.
+	Watched time.Duration
 	// Serves is from the next engine's start to its first good /health, Answers
 	// from that to the first good answer of an actor, Never: none.
 	Serves, Answers time.Duration
@@ -227,6 +230,9 @@ func (x *Exit) generations(events []history.Event, o *window.Outage) {
 				after[b.Actor] = max(after[b.Actor], b.Generation)
 			}
 		case *history.Return:
+			if e.T > o.Healthy && b.Outcome == history.OK {
+				x.Watched = e.T.Sub(o.Healthy)
+			}
 			if e.T > o.Healthy && b.Outcome == history.OK && b.Generation >= 0 && b.AnsweredBy != "" {
 				after[b.AnsweredBy] = max(after[b.AnsweredBy], uint32(b.Generation))
 			}
