@@ -45,7 +45,7 @@ var LoadShedding = KnownBug{
 // CreatesWithin: each actor was made within the bound after it was asked for. On
 // a host that was too busy meanwhile, up to twice the bound is inconclusive.
 func CreatesWithin(bound time.Duration) Invariant {
-	return Invariant{Name: "creates-within-bound", Check: func(h *history.History) Finding {
+	return inTime(Invariant{Name: "creates-within-bound", Check: func(h *history.History) Finding {
 		all := creations(h)
 		if len(all) == 0 {
 			return undecided("no actor was made")
@@ -65,7 +65,7 @@ func CreatesWithin(bound time.Duration) Invariant {
 			return busy
 		}
 		return passed("%d actors were made within %v", len(all), bound)
-	}}
+	}})
 }
 
 // creation is one operation that makes an actor; ended is the end of the

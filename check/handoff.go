@@ -54,14 +54,14 @@ func HandedOver(least int) Invariant {
 // had taken effect before. Who got that knows whether to ask again. What a busy
 // host may have made slow, or silent, is inconclusive.
 func HandoffServes(within time.Duration) Invariant {
-	return handed("handoff-serves", func(h *history.History, d *handoff.Handoff) Finding {
+	return inTime(handed("handoff-serves", func(h *history.History, d *handoff.Handoff) Finding {
 		var all findings
 		for _, r := range d.Requests {
 			all.add(serves(h, r, within))
 		}
 		return all.sum("%d of %d requests were answered well, the slowest after %v; %d were refused by their actors themselves",
 			d.Count(handoff.AtOnce)+d.Count(handoff.Held), len(d.Requests), d.Worst().Took.Round(time.Millisecond), d.Count(handoff.Failed))
-	})
+	}))
 }
 
 func serves(h *history.History, r handoff.Request, within time.Duration) Finding {
@@ -93,22 +93,21 @@ func slowHost(h *history.History, r handoff.Request) bool {
 // was ended. A failure beside a generation that served all the time is none of
 // the handoff's.
 func FailuresExplained() Invariant {
-	return handed("failures-explained", func(h *history.History, d *handoff.Handoff) Finding {
-		n := 0
+	return inTime(handed("failures-explained", func(h *history.History, d *handoff.Handoff) Finding {
+		all := findings{passed("")} // that none failed is right
 		for _, r := range d.Requests {
-			if r.Class != handoff.Failed {
-				continue
-			}
-			switch n++; {
+			switch {
+			case r.Class != handoff.Failed:
 			case r.Explained:
+				all.add(passed(""))
 			case slowHost(h, r):
-				return undecided("%s %s of actor %s got %s, on a busy host, although %s", r.Name, r.Op, r.Key, r.Answer(), r.Why)
+				all.add(undecided("%s %s of actor %s got %s, on a busy host, although %s", r.Name, r.Op, r.Key, r.Answer(), r.Why))
 			default:
-				return failed(r.Seqs, "%s %s of actor %s, sent %s, got %s although %s", r.Name, r.Op, r.Key, r.Phase, r.Answer(), r.Why)
+				all.add(failed(r.Seqs, "%s %s of actor %s, sent %s, got %s although %s", r.Name, r.Op, r.Key, r.Phase, r.Answer(), r.Why))
 			}
 		}
-		return passed("%d requests failed, each while its actor had no generation that served", n)
-	})
+		return all.sum("%d requests failed, each while its actor had no generation that served", len(all)-1)
+	}))
 }
 
 // StartsFollowRoute: no generation began on a runtime that was told to leave when

@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -19,6 +20,7 @@ func MomentHeld() Invariant {
 	return Invariant{Name: "moment-held", own: true, Check: func(h *history.History) Finding {
 		frames := framesOf(h)
 		struck, armed := 0, map[string]int{}
+		var all findings
 		for _, e := range h.Events {
 			m, ok := e.Body.(*history.Moment)
 			if !ok {
@@ -28,24 +30,22 @@ func MomentHeld() Invariant {
 			case "armed":
 				armed[m.Moment]++
 			case "missed":
-				return undecided("the moment %s did not come", m.Moment)
+				all.add(undecided("the moment %s did not come", m.Moment))
 			case "struck":
 				armed[m.Moment]--
 				struck++
-				if f := momentHeld(h, e, m, frames); f.State != Pass {
-					return f
-				}
+				all.add(momentHeld(h, e, m, frames))
 			}
 		}
-		for text, n := range armed {
-			if n > 0 {
-				return undecided("the moment %s was armed, and nobody was struck there", text)
+		for _, text := range slices.Sorted(maps.Keys(armed)) {
+			if armed[text] > 0 {
+				all.add(undecided("the moment %s was armed, and nobody was struck there", text))
 			}
 		}
-		if struck == 0 {
+		if len(all) == 0 {
 			return undecided("nobody was struck")
 		}
-		return passed("%d of %d strikes landed while their moment was held", struck, struck)
+		return all.sum("%d of %d strikes landed while their moment was held", struck, struck)
 	}}
 }
 
@@ -142,8 +142,8 @@ func diedOfIt(h *history.History, m *history.Moment) Finding {
 // stoodStill: nothing crossed the wire between signal and death, and nothing of
 // the dead after it.
 func stoodStill(e history.Event, m *history.Moment, frames map[uint64]*wired) Finding {
-	for n, w := range frames {
-		switch {
+	for _, n := range slices.Sorted(maps.Keys(frames)) {
+		switch w := frames[n]; {
 		case w.gone.Seq == 0 || w.arrived.Seq == 0:
 		case w.gone.T > m.SignalT && w.gone.T < m.DiedT:
 			return failed([]uint64{w.gone.Seq, e.Seq}, "frame %d (%s) was delivered between the signal at %s and the death", n, w.body.Type, m.Moment)
@@ -171,7 +171,7 @@ func ofTheDead(f *history.Frame, target string) bool {
 // AnswersAgain: every actor that was probed after the last fault, of which the
 // engine did not die, gave a good answer within bound of its end.
 func AnswersAgain(bound time.Duration) Invariant {
-	return Invariant{Name: "answers-again", Check: func(h *history.History) Finding {
+	return inTime(Invariant{Name: "answers-again", Check: func(h *history.History) Finding {
 		origin := faultsEnd(h)
 		if origin == 0 {
 			return undecided("no fault has landed")
@@ -181,19 +181,21 @@ func AnswersAgain(bound time.Duration) Invariant {
 			return undecided("no probe was sent after the fault")
 		}
 		noise := window.NoiseBetween(h, origin, origin.Add(bound))
-		for actor := range asked {
+		var all findings
+		for _, actor := range slices.Sorted(maps.Keys(asked)) {
 			switch at, ok := good[actor]; {
 			case ok && at.Sub(origin) <= bound:
+				all.add(passed(""))
 			case noise.TooNoisy() && (!ok || at.Sub(origin) <= 2*bound):
-				return undecided("actor %s did not answer within %v, on a busy host (%v)", actor, bound, noise)
+				all.add(undecided("actor %s did not answer within %v, on a busy host (%v)", actor, bound, noise))
 			case ok:
-				return failed(opsOf(h, actor), "actor %s answered only %v after the fault, bound %v", actor, at.Sub(origin).Round(time.Millisecond), bound)
+				all.add(failed(opsOf(h, actor), "actor %s answered only %v after the fault, bound %v", actor, at.Sub(origin).Round(time.Millisecond), bound))
 			default:
-				return failed(opsOf(h, actor), "actor %s never answered again, bound %v", actor, bound)
+				all.add(failed(opsOf(h, actor), "actor %s never answered again, bound %v", actor, bound))
 			}
 		}
-		return passed("%d actors answered again within %v", len(asked), bound)
-	}}
+		return all.sum("%d actors answered again within %v", len(asked), bound)
+	}})
 }
 
 // faultsEnd is when the last fault had landed, was healed, or the last container

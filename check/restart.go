@@ -20,15 +20,14 @@ func FaultLanded() Invariant {
 		if err != nil {
 			return undecided("%v", err)
 		}
+		var all findings
 		said := make([]string, 0, len(o.Strikes))
 		for i, s := range o.Strikes {
 			last := i+1 == len(o.Strikes) || o.Strikes[i+1].Exit.Incarnation != s.Exit.Incarnation
-			if f := landed(s, last); f.State != Pass {
-				return f
-			}
+			all.add(landed(s, last))
 			said = append(said, fmt.Sprintf("%s struck %s, dead after %v", s.Fault.Kind, s.Fault.Target, s.ExitT.Sub(s.T).Round(time.Millisecond)))
 		}
-		return passed("%s", strings.Join(said, "; "))
+		return all.sum("%s", strings.Join(said, "; "))
 	}}
 }
 
@@ -253,7 +252,7 @@ func LedgerKeeps(write, read string) Invariant {
 				return failed(append(w.events, book.seq), "%s %s of actor %s was applied %d times", write, w.op, w.actor, book.times[w.op])
 			case w.outcome == history.Fail && book.times[w.op] > 0 && l.refused(w.op):
 				return failed(append(w.events, book.seq), "%s %s of actor %s certainly had no effect, but is in its ledger", write, w.op, w.actor)
-			case w.outcome != history.OK || w.returned > book.invoked:
+			case w.outcome != history.OK && !w.repeated || w.returned > book.invoked:
 				continue
 			case book.times[w.op] == 0:
 				return failed(append(w.events, book.seq), "acknowledged %s %s of actor %s is missing from its ledger", write, w.op, w.actor)
@@ -310,6 +309,7 @@ type ledger struct {
 type ledgerWrite struct {
 	op, actor string
 	outcome   history.Outcome // "" while it is open
+	repeated  bool            // it was told that it is in the ledger already
 	returned  clock.Mono
 	events    []uint64
 }
@@ -339,6 +339,7 @@ func readLedger(h *history.History, write, read string) ledger {
 		case *history.Return:
 			if w := pending[b.Op]; w != nil {
 				w.outcome, w.returned, w.events = b.Outcome, e.T, append(w.events, e.Seq)
+				w.repeated = b.Code == codeRepeated
 			}
 			if actor, ends := ends[b.Op]; ends && b.Outcome == history.OK {
 				l.destroyed[actor] = true

@@ -26,7 +26,7 @@ const restartTakes = 3 * time.Second
 // last ended. A life of which no end is known is missing, not alive: that is
 // inconclusive, as is a late one on a busy host.
 func DaemonRestarts(want RestartWant) Invariant {
-	return Invariant{Name: "daemon-restarts", Check: func(h *history.History) Finding {
+	return inTime(Invariant{Name: "daemon-restarts", Check: func(h *history.History) Finding {
 		r, err := restarts.Read(h)
 		if err != nil {
 			return undecided("%v", err)
@@ -55,13 +55,13 @@ func DaemonRestarts(want RestartWant) Invariant {
 			}
 		}
 		return passed("the daemon started %d lives, each after its back-off", want.Lives)
-	}}
+	}})
 }
 
 // ServedAgain: an actor of the flow gave a good answer within the bound from when
 // a runtime that stayed served. A late one on a busy host is inconclusive.
 func ServedAgain(within time.Duration) Invariant {
-	return Invariant{Name: "served-again", Check: func(h *history.History) Finding {
+	return inTime(Invariant{Name: "served-again", Check: func(h *history.History) Finding {
 		r, err := restarts.Read(h)
 		if err != nil {
 			return undecided("%v", err)
@@ -78,5 +78,5 @@ func ServedAgain(within time.Duration) Invariant {
 			return failed(r.Gaps[len(r.Gaps)-1].Seqs, "the first good answer came %v after a runtime served, bound %v", took.Round(time.Millisecond), within)
 		}
 		return passed("the first good answer came %v after a runtime served", took.Round(time.Millisecond))
-	}}
+	}})
 }

@@ -15,7 +15,7 @@ import (
 // It is the script's own bound that ends one that is stuck. On a host that was
 // too busy meanwhile that is inconclusive.
 func ScriptDone(names ...string) Invariant {
-	return Invariant{Name: "script-done", Check: func(h *history.History) Finding {
+	return inTime(Invariant{Name: "script-done", Check: func(h *history.History) Finding {
 		asked := readScript(h)
 		for i, name := range names {
 			switch {
@@ -29,7 +29,7 @@ func ScriptDone(names ...string) Invariant {
 			}
 		}
 		return passed("%d operations were done", len(names))
-	}}
+	}})
 }
 
 // scripted is an operation with all its attempts.

@@ -205,11 +205,11 @@ func (k *keeper) adopt(at time.Time) {
 	living, cancel := context.WithCancel(context.Background())
 	l.cancel = cancel
 	following := k.expect(living, l)
+	t := c.session.mono(at)
+	l.began = t
 	c.mu.Lock()
 	c.lives = append(c.lives, l)
 	c.mu.Unlock()
-	t := c.session.mono(at)
-	l.began = t
 	body := history.Container{Role: c.role, Name: c.name, ID: c.id, Image: c.image, Incarnation: l.n, By: byDaemon}
 	starting, started := body, body
 	starting.What, started.What = history.ContainerStarting, history.ContainerStarted

@@ -190,10 +190,10 @@ func (t *Tap) StrikeNow(ctx context.Context, b Blow) (tap.Outcome, error) {
 	call, cancel := t.living(ctx)
 	defer cancel()
 	o, err = t.client.Strike(call, *b.wire())
-	close(over)
 	if err == nil && o.State == tap.Failed {
 		err = errors.New(o.Error)
 	}
+	close(over)
 	if err != nil {
 		return o, t.explain("have the executioner strike "+b.Target.name, err)
 	}

@@ -128,7 +128,7 @@ func (x Exploration) places(ctx context.Context, st *store, r *Report) error {
 // be judged, must be a pass.
 func (x Exploration) untouched(ctx context.Context, st *store, name string, t spec.Trial, judged *Report) (*history.History, error) {
 	dir := st.path(name)
-	if h, err := history.ReadFile(report.HistoryPath(dir)); err == nil && h.Complete() {
+	if h, err := history.ReadFile(report.HistoryPath(dir)); err == nil && h.Complete() && x.sound(t, h, judged) {
 		return h, nil
 	}
 	x.say(Progress{Doing: "run the workload untouched (" + name + ")", Left: -1})
@@ -148,6 +148,12 @@ func (x Exploration) untouched(ctx context.Context, st *store, name string, t sp
 		return nil, fmt.Errorf("read the untouched run: %w", err)
 	}
 	return h, nil
+}
+
+// sound: an untouched run of before may be gone on from. One that did not pass is
+// carried out again, as every verdict on the points is measured by it.
+func (x Exploration) sound(t spec.Trial, h *history.History, judged *Report) bool {
+	return judged == nil || x.Judge == nil || x.Judge(t, h).State == check.Pass
 }
 
 func (x Exploration) say(p Progress) {

@@ -188,9 +188,51 @@ func TestResumeJudgesAgain(t *testing.T) {
 	assert.Equal(t, check.Fail, r.State(), "it was stored")
 
 	require.NoError(t, os.Remove(filepath.Join(x.Dir, pointsDir, r.Points[0].Slug(), "history.jsonl")))
-	x.Judge = Judge
+	x.Judge = func(spec.Trial, *history.History) check.Verdict { return check.Verdict{State: check.Pass} }
 	_, err = x.Run(t.Context())
 	require.ErrorContains(t, err, "judge point 1 again")
+}
+
+// An untouched run that did not pass is none to go on from.
+func TestResumeCarriesABadGoldenRunOutAgain(t *testing.T) {
+	bad := func(spec.Trial, *history.History) check.Verdict { return check.Verdict{State: check.Fail} }
+	w := &world{}
+	x := Exploration{Dir: t.TempDir(), Trial: workloadOf("create", "tick"), Plan: kill, Jobs: 1, Judge: bad}
+	x.Carry = func(ctx context.Context, t spec.Trial, dir string) (check.Verdict, error) {
+		_, err := w.carry(ctx, t, dir)
+		return check.Verdict{State: check.Fail}, err
+	}
+	_, err := x.Run(t.Context())
+	require.ErrorIs(t, err, ErrGolden)
+	x.Resume = true
+	_, err = x.Run(t.Context())
+	require.ErrorIs(t, err, ErrGolden, "it was carried out again, and failed again")
+	x.Carry = w.carry
+	r, err := x.Run(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, len(r.Points), r.Covered())
+}
+
+// What was stored of another point, as another version numbered them, is not this one's.
+func TestResumeTakesNoOtherPointsResult(t *testing.T) {
+	x := Exploration{Dir: t.TempDir(), Trial: workloadOf("create", "tick"), Plan: kill, Jobs: 1, Carry: (&world{}).carry}
+	r, err := x.Run(t.Context())
+	require.NoError(t, err)
+	outcome := func(n int) string { return filepath.Join(x.Dir, pointsDir, r.Points[n].Slug(), outcomeFile) }
+	b, err := os.ReadFile(outcome(1))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(outcome(0), b, 0o600))
+	w := &world{}
+	carried := 0
+	x.Resume = true
+	x.Carry = func(ctx context.Context, t spec.Trial, dir string) (check.Verdict, error) {
+		carried++
+		return w.carry(ctx, t, dir)
+	}
+	r, err = x.Run(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, 1, carried)
+	assert.Equal(t, len(r.Points), r.Covered())
 }
 
 func TestResumeNeedsSomethingToResume(t *testing.T) {

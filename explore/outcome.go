@@ -9,6 +9,7 @@ import (
 	"github.com/killpoint/killpoint/check"
 	"github.com/killpoint/killpoint/history"
 	"github.com/killpoint/killpoint/internal/clock"
+	"github.com/killpoint/killpoint/moment"
 )
 
 // State says whether a point was struck.
@@ -86,6 +87,7 @@ func Read(h *history.History, v check.Verdict, golden int) Outcome {
 // strikeAt is when the last strike was made, and whether all were.
 func strikeAt(h *history.History) (at clock.Mono, all bool) {
 	armed := 0
+	now := moment.Now().String() // is armed by nobody
 	for _, e := range h.Events {
 		m, ok := e.Body.(*history.Moment)
 		if !ok {
@@ -95,7 +97,9 @@ func strikeAt(h *history.History) (at clock.Mono, all bool) {
 		case "armed":
 			armed++
 		case "struck":
-			armed--
+			if m.Moment != now {
+				armed--
+			}
 			at = max(at, m.SignalT)
 		}
 	}

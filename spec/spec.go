@@ -40,9 +40,9 @@ type Trial struct {
 	Strikes []Strike `json:"strikes,omitempty"`
 	// Patience with each attempt of an operation; 0 is 5 s.
 	Patience time.Duration `json:"-"`
-	// Bound is how long an operation may take with all its attempts; 0 is 45 s,
-	// which is above the half minute for which a killed engine's leases can block
-	// its successor.
+	// Bound is how long an operation may take with all its attempts; 0 is 75 s,
+	// which is above the minute for which a killed engine's lease, and a start that
+	// nobody carries out, can keep an actor away.
 	Bound time.Duration `json:"-"`
 }
 
