@@ -85,23 +85,25 @@ func (c *Cell) AddRuntime(ctx context.Context, cfg RuntimeConfig) (*Container, e
 		return nil, err
 	}
 	c.mu.Lock()
-	c.added = append(c.added, &added{})
-	one, n := c.added[len(c.added)-1], len(c.added)+1
+	one := &added{host: c.runtimeHost(len(c.added) + 2)}
+	c.added = append(c.added, one)
 	c.mu.Unlock()
-	one.host = c.runtimeHost(n)
 	var sandbox *Container
 	sandbox, one.ports, err = c.startSandbox(ctx, sandboxSpec{what: one.host + "-sandbox", alias: one.host}, rig, cfg.inside()...)
 	if err != nil {
 		return nil, err
 	}
-	one.ctr, err = c.createRuntimeAs(ctx, one.host, cfg, stopSignal, sandbox)
+	ctr, err := c.createRuntimeAs(ctx, one.host, cfg, stopSignal, sandbox)
 	if err != nil {
 		return nil, err
 	}
-	if err := one.ctr.Start(ctx); err != nil {
+	c.mu.Lock()
+	one.ctr = ctr
+	c.mu.Unlock()
+	if err := ctr.Start(ctx); err != nil {
 		return nil, err
 	}
-	return one.ctr, c.waitRuntime(ctx, one.ctr, one.ports[cfg.Port])
+	return ctr, c.waitRuntime(ctx, ctr, one.ports[cfg.Port])
 }
 
 // inside are the ports that a runtime has on the host.
@@ -120,11 +122,13 @@ func (c *Cell) Route(ctx context.Context, to *Container) error {
 		return fmt.Errorf("%s: %w", what, ErrNoFront)
 	}
 	host, port := c.runtimeHost(1), c.cfg.Runtime.Port
+	c.mu.Lock()
 	for _, one := range c.added {
 		if one.ctr == to {
 			host = one.host
 		}
 	}
+	c.mu.Unlock()
 	q := url.Values{"to": {net.JoinHostPort(host, strconv.Itoa(port))}, "as": {to.Party()}}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()

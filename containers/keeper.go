@@ -216,7 +216,7 @@ func (k *keeper) adopt(at time.Time) {
 	c.rec.RecordAt(t, harness, history.KindContainer, &starting)
 	call, done := context.WithTimeout(living, callTimeout)
 	defer done()
-	l.hold(call)
+	l.hold(call, at)
 	if c.tap != nil {
 		// Its strikes fail until then, and say why; the life goes on without.
 		if err := c.tap.announced(call, l); err != nil {

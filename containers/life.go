@@ -165,7 +165,7 @@ func (l *life) start(ctx context.Context) error {
 		l.abandon(fmt.Errorf("incarnation %d never ran: %w", l.n, err))
 		return err
 	}
-	l.hold(ctx)
+	l.hold(ctx, time.Time{})
 	c.record(l.n, history.ContainerStarted, l.pid())
 	go l.watch()
 	return nil
@@ -196,8 +196,10 @@ func (l *life) follow() {
 	stderr.flush()
 }
 
-// hold opens a pidfd of the process where that can be done.
-func (l *life) hold(ctx context.Context) {
+// hold opens a pidfd of the process where that can be done. The daemon may have begun
+// another life by now: began is when it said that it had begun this one, and zero where
+// only the rig can have.
+func (l *life) hold(ctx context.Context, began time.Time) {
 	c := l.c
 	info, err := c.session.docker.ContainerInspect(ctx, c.id)
 	l.mu.Lock()
@@ -207,6 +209,10 @@ func (l *life) hold(ctx context.Context) {
 		return
 	}
 	l.number = info.State.Pid
+	if started, err := time.Parse(time.RFC3339Nano, info.State.StartedAt); err == nil && !began.IsZero() && started.After(began) {
+		l.number, l.processErr = 0, fmt.Errorf("the daemon has begun another life since, at %s", info.State.StartedAt)
+		return
+	}
 	switch {
 	case c.session.local:
 		l.process, l.processErr = pidfd.Open(info.State.Pid, c.id)

@@ -187,7 +187,9 @@ func (t *Tap) StrikeNow(ctx context.Context, b Blow) (tap.Outcome, error) {
 	}}
 	t.remember(s)
 	defer t.forget(s)
-	call, cancel := t.living(ctx)
+	limited, done := context.WithTimeoutCause(ctx, callTimeout, fmt.Errorf("waited %v for the executioner's word: %w", callTimeout, context.DeadlineExceeded))
+	defer done()
+	call, cancel := t.living(limited)
 	defer cancel()
 	o, err = t.client.Strike(call, *b.wire())
 	if err == nil && o.State == tap.Failed {

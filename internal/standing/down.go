@@ -106,6 +106,10 @@ func (p place) askDown(ctx context.Context) error {
 		return fmt.Errorf("ask the holder of cell %s, who lives, to end it (its log is %s): %w: %w", p.name, Log(p.dir, p.name), errNoAnswer, err)
 	}
 	defer func() { _ = conn.Close() }()
+	// It may be starting still, and then has to end what it has started.
+	if err := conn.SetDeadline(time.Now().Add(startBound + closeBound)); err != nil {
+		return fmt.Errorf("ask the holder of cell %s to end it: %w", p.name, err)
+	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	if _, err := fmt.Fprintln(conn, askDown); err != nil {
@@ -114,7 +118,7 @@ func (p place) askDown(ctx context.Context) error {
 	said, err := io.ReadAll(conn)
 	switch text := strings.TrimSpace(string(said)); {
 	case err != nil:
-		return fmt.Errorf("wait for the holder of cell %s to end it: %w: %w", p.name, errNoAnswer, errors.Join(err, context.Cause(ctx)))
+		return fmt.Errorf("wait for the holder of cell %s to end it (its log is %s): %w: %w", p.name, Log(p.dir, p.name), errNoAnswer, errors.Join(err, context.Cause(ctx)))
 	case text == "":
 		return fmt.Errorf("end cell %s: %w", p.name, errNoAnswer)
 	case text != saidDone:

@@ -30,6 +30,7 @@ const (
 	fixtureControl = 8081
 	startBound     = 5 * time.Minute // a first engine is fetched and built meanwhile
 	closeBound     = time.Minute
+	wordBound      = 5 * time.Second // for the word of somebody who has connected
 	// The words of the socket.
 	askDown, saidDone = "down", "done"
 )
@@ -95,8 +96,10 @@ func (h *holder) stand(ctx context.Context, ready func(Cell) error) (net.Conn, e
 			}
 			return nil, fmt.Errorf("wait for the cell's end: %w", err)
 		}
+		// Who says nothing must not keep the others out.
+		_ = conn.SetReadDeadline(time.Now().Add(wordBound)) // a socket that has none fails the read, too
 		if word, err := bufio.NewReader(io.LimitReader(conn, 64)).ReadString('\n'); err == nil && word == askDown+"\n" {
-			return conn, nil
+			return conn, conn.SetReadDeadline(time.Time{})
 		}
 		_ = conn.Close() // somebody who knows no word
 	}
