@@ -145,8 +145,8 @@ func (t Trial) Validate() error {
 }
 
 func (r Runtime) validate() error {
-	if !slices.Contains([]int{0, 4, 5, 6, 8}, r.Protocol) {
-		return fmt.Errorf("runtime.protocol %d: want 4, 5, 6 or 8", r.Protocol)
+	if !slices.Contains([]int{0, 6, 8}, r.Protocol) {
+		return fmt.Errorf("runtime.protocol %d: want 6 or 8, which the fixture speaks", r.Protocol)
 	}
 	beats := []string{"none", "sqlite", "kv"}
 	if r.Heartbeat != "" && !slices.Contains(beats, r.Heartbeat) {

@@ -84,7 +84,7 @@ func TestValidate(t *testing.T) {
 	require.EqualError(t, bad.Validate(), `strikes[1]: held "drop": only a frame can be dropped, not event:engine-healthy+250ms`)
 	bad = full()
 	bad.Bound, bad.Runtime.Protocol = -1, 7
-	require.EqualError(t, bad.Validate(), "patience 2s, bound -1ns: want neither below zero\nruntime.protocol 7: want 4, 5, 6 or 8")
+	require.EqualError(t, bad.Validate(), "patience 2s, bound -1ns: want neither below zero\nruntime.protocol 7: want 6 or 8, which the fixture speaks")
 }
 
 func TestWithDefaults(t *testing.T) {
