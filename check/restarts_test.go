@@ -31,6 +31,15 @@ func TestDaemonRestarts(t *testing.T) {
 		{"nothing", func() *ht.Builder { return &ht.Builder{} }, check.Inconclusive, "no runtime was started again"},
 	})
 	oom := check.RestartWant{Code: 137, OOM: true, Lives: 2}
+	judgeAll(t, check.DaemonRestarts(check.RestartWant{Code: 137, OOM: true, Lives: 1}), []verdictCase{{"Docker does not say so", func() *ht.Builder {
+		b := (&ht.Builder{}).Lived(1, 0, 1000, false, 137).Lived(2, 1150, -1, true, 0)
+		for _, e := range b.H.Events {
+			if x, ok := e.Body.(*history.Exit); ok {
+				x.Signal, x.By = "SIGTERM", "harness"
+			}
+		}
+		return b
+	}, check.Pass, "1 lives"}})
 	judgeAll(t, check.DaemonRestarts(oom), []verdictCase{{"no OOM", func() *ht.Builder { return crash(1400) }, check.Fail, "out of memory false; it was to be 137, true"}})
 }
 
