@@ -45,7 +45,7 @@ var LoadShedding = KnownBug{
 // CreatesWithin: each actor was made within the bound after it was asked for. On
 // a host that was too busy meanwhile, up to twice the bound is inconclusive.
 func CreatesWithin(bound time.Duration) Invariant {
-	return inTime(Invariant{Name: "creates-within-bound", Check: func(h *history.History) Finding {
+	return Invariant{Name: "creates-within-bound", Check: func(h *history.History) Finding {
 		all := creations(h)
 		if len(all) == 0 {
 			return undecided("no actor was made")
@@ -55,6 +55,8 @@ func CreatesWithin(bound time.Duration) Invariant {
 			took, noise := c.took(), window.NoiseBetween(h, c.began.t, c.ended.t)
 			switch {
 			case c.made && took <= bound:
+			case c.cut && took <= bound && !h.Complete():
+				busy = undecided("%s, when the trial was cut short", c)
 			case took > bound && took <= 2*bound && noise.TooNoisy():
 				busy = undecided("%s, bound %v, on a busy host (%v)", c, bound, noise)
 			default:
@@ -65,7 +67,7 @@ func CreatesWithin(bound time.Duration) Invariant {
 			return busy
 		}
 		return passed("%d actors were made within %v", len(all), bound)
-	}})
+	}}
 }
 
 // creation is one operation that makes an actor; ended is the end of the
@@ -74,6 +76,7 @@ type creation struct {
 	key          string
 	began, ended mark
 	made         bool
+	cut          bool // nobody waited for its end
 	why          string
 }
 
@@ -95,12 +98,12 @@ func creations(h *history.History) []*creation {
 		switch b := e.Body.(type) {
 		case *history.Invoke:
 			if b.Name == Create {
-				c := &creation{key: b.Key, began: mark{e.T, e.Seq}, ended: mark{last, e.Seq}, why: "no answer"}
+				c := &creation{key: b.Key, began: mark{e.T, e.Seq}, ended: mark{last, e.Seq}, cut: true, why: "no answer"}
 				byOp[b.Op], out = c, append(out, c)
 			}
 		case *history.Return:
 			if c := byOp[b.Op]; c != nil {
-				c.ended, c.made = mark{e.T, e.Seq}, b.Outcome == history.OK
+				c.ended, c.made, c.cut = mark{e.T, e.Seq}, b.Outcome == history.OK, b.Cause == history.CauseStopped
 				c.why = fmt.Sprintf("%s %s", b.Cause, b.Code)
 			}
 		}

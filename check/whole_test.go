@@ -41,6 +41,16 @@ func TestACutTrialFailsNothingForWhatDidNotCome(t *testing.T) {
 	}
 }
 
+// A creation that nobody waited for is none that took too long; one that its client
+// gave up is, in whatever trial.
+func TestACutCreation(t *testing.T) {
+	for cause, want := range map[history.Cause]check.State{history.CauseStopped: check.Inconclusive, history.CauseTimeout: check.Fail} {
+		b := (&ht.Builder{}).Op(100, 200, creation("k"), history.Return{Outcome: history.Info, Cause: cause})
+		f := one(t, &b.H, check.CreatesWithin(time.Second))
+		assert.Equal(t, want, f.State, f.Summary)
+	}
+}
+
 // A write that was told that it is in the ledger already is as good as acknowledged.
 func TestRepeatedWriteIsAcknowledged(t *testing.T) {
 	again := history.Return{Outcome: history.Info, Cause: history.CauseStatus, Status: 409, Code: "user.operation_repeated"}

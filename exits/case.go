@@ -17,13 +17,15 @@ import (
 type Behaviour string
 
 // The behaviours, which fixture-image/README.md describes. DrainCutShort is Drain
-// in which a second signal ends the drain.
+// in which a second signal ends the drain, DrainOvertime one whose own grace is shorter
+// than what it waits for.
 const (
 	Drain         Behaviour = "drain"
 	DrainZero     Behaviour = "drain-zero"
 	DrainReraise  Behaviour = "drain-reraise"
 	DrainReset    Behaviour = "drain-reset"
 	DrainCutShort Behaviour = "drain-cut-short"
+	DrainOvertime Behaviour = "drain-overtime"
 	AtOnce        Behaviour = "at-once"
 	Ignore        Behaviour = "ignore"
 	Endless       Behaviour = "endless"
@@ -34,15 +36,18 @@ const (
 
 // Behaviours are all of them.
 var Behaviours = []Behaviour{
-	Drain, DrainZero, DrainReraise, DrainReset, DrainCutShort, AtOnce, Ignore, Endless, Panic, OOM, Unhandled,
+	Drain, DrainZero, DrainReraise, DrainReset, DrainCutShort, DrainOvertime, AtOnce, Ignore, Endless, Panic, OOM, Unhandled,
 }
 
 // Env are the fixture's settings that make it behave so.
 func (b Behaviour) Env() map[string]string {
 	const prefix = "KILLPOINT_FIXTURE_"
 	env := map[string]string{prefix + "EXIT": string(b)}
-	if b == DrainCutShort {
+	switch b {
+	case DrainCutShort:
 		env[prefix+"EXIT"], env[prefix+"SECOND_SIGNAL"] = string(Drain), "exit"
+	case DrainOvertime:
+		env[prefix+"EXIT"], env[prefix+"DRAIN_GRACE"] = string(Drain), ownGrace.String()
 	}
 	return env
 }
@@ -95,6 +100,8 @@ const (
 	// Patience is how long a runtime that was signalled may live on before it is
 	// said to stay, and killed. It is the long grace's, so that the two compare.
 	Patience = 4 * time.Second
+	// ownGrace is DrainOvertime's: no stop's, so that the two are no race.
+	ownGrace = 1500 * time.Millisecond
 	short    = time.Second
 )
 
@@ -194,10 +201,22 @@ func (l Lane) Cases() []Case {
 
 // Skipped says why a case is not carried out, or "". It has a place in the table
 // all the same. DrainCutShort differs from Drain by what a second signal does, and
-// in the other cases none comes.
+// in the other cases none comes; DrainOvertime by what comes of a drain that is left
+// alone, by whatever signal it began.
 func (c Case) Skipped() string {
-	if c.Behaviour == DrainCutShort && c.Strike != Twice {
-		return "as " + string(Drain)
+	asDrain := "as " + string(Drain)
+	switch c.Behaviour {
+	case DrainCutShort:
+		if c.Strike != Twice {
+			return asDrain
+		}
+	case DrainOvertime:
+		switch c.Strike {
+		case KILL, StopNow, StopShort:
+			return asDrain // which it does not get to the end of either
+		case INT, HUP, QUIT, Twice:
+			return "as " + string(TERM)
+		}
 	}
 	return ""
 }

@@ -37,7 +37,7 @@ func TestNoCaseIsForgotten(t *testing.T) {
 	for _, c := range Matrix() {
 		assert.Equal(t, c.Skipped() == "", slices.Contains(carried, c), c)
 	}
-	assert.Len(t, Matrix(), 11*2*9)
+	assert.Len(t, Matrix(), 12*2*9)
 }
 
 func TestGraces(t *testing.T) {
@@ -61,32 +61,34 @@ func TestExpectations(t *testing.T) {
 		hooks    int
 		answered bool
 	}{
-		"drain/pid1/TERM":            {143, Itself, 2, true},
-		"drain/pid1/INT":             {130, Itself, 2, true},
-		"drain/init/HUP":             {129, Itself, 2, true},
-		"drain/init/QUIT":            {131, Itself, 2, true},
-		"drain/pid1/TERM-TERM":       {143, Itself, 2, true},
-		"drain/pid1/KILL":            {137, ByStrike, 0, false},
-		"drain/pid1/stop-0s":         {137, ByGrace, 0, false},
-		"drain/pid1/stop-1s":         {137, ByGrace, 1, false},
-		"drain/pid1/stop-4s":         {143, Itself, 2, true},
-		"drain-zero/init/TERM":       {0, Itself, 2, true},
-		"drain-reraise/pid1/TERM":    {137, ByUs, 2, true},
-		"drain-reraise/pid1/stop-4s": {137, ByGrace, 2, true},
-		"drain-reraise/init/stop-4s": {143, Itself, 2, true},
-		"drain-reset/pid1/TERM":      {2, Itself, 2, true},
-		"drain-reset/init/TERM":      {143, Itself, 2, true},
-		"drain-reset/init/QUIT":      {2, Itself, 2, true},
-		"at-once/pid1/INT":           {130, Itself, 0, false},
-		"ignore/pid1/TERM":           {137, ByUs, 0, true},
-		"ignore/init/stop-1s":        {137, ByGrace, 0, false},
-		"endless/pid1/stop-4s":       {137, ByGrace, 1, true},
-		"endless/pid1/stop-1s":       {137, ByGrace, 0, false},
-		"panic/init/TERM":            {2, Itself, 0, false},
-		"oom/pid1/TERM":              {137, ByKernel, 0, false},
-		"unhandled/pid1/TERM":        {2, Itself, 0, false},
-		"unhandled/init/INT":         {130, Itself, 0, false},
-		"unhandled/init/QUIT":        {2, Itself, 0, false},
+		"drain/pid1/TERM":             {143, Itself, 2, true},
+		"drain/pid1/INT":              {130, Itself, 2, true},
+		"drain/init/HUP":              {129, Itself, 2, true},
+		"drain/init/QUIT":             {131, Itself, 2, true},
+		"drain/pid1/TERM-TERM":        {143, Itself, 2, true},
+		"drain/pid1/KILL":             {137, ByStrike, 0, false},
+		"drain/pid1/stop-0s":          {137, ByGrace, 0, false},
+		"drain/pid1/stop-1s":          {137, ByGrace, 1, false},
+		"drain/pid1/stop-4s":          {143, Itself, 2, true},
+		"drain-zero/init/TERM":        {0, Itself, 2, true},
+		"drain-overtime/pid1/TERM":    {143, Itself, 1, false},
+		"drain-overtime/pid1/stop-4s": {143, Itself, 1, false},
+		"drain-reraise/pid1/TERM":     {137, ByUs, 2, true},
+		"drain-reraise/pid1/stop-4s":  {137, ByGrace, 2, true},
+		"drain-reraise/init/stop-4s":  {143, Itself, 2, true},
+		"drain-reset/pid1/TERM":       {2, Itself, 2, true},
+		"drain-reset/init/TERM":       {143, Itself, 2, true},
+		"drain-reset/init/QUIT":       {2, Itself, 2, true},
+		"at-once/pid1/INT":            {130, Itself, 0, false},
+		"ignore/pid1/TERM":            {137, ByUs, 0, true},
+		"ignore/init/stop-1s":         {137, ByGrace, 0, false},
+		"endless/pid1/stop-4s":        {137, ByGrace, 1, true},
+		"endless/pid1/stop-1s":        {137, ByGrace, 0, false},
+		"panic/init/TERM":             {2, Itself, 0, false},
+		"oom/pid1/TERM":               {137, ByKernel, 0, false},
+		"unhandled/pid1/TERM":         {2, Itself, 0, false},
+		"unhandled/init/INT":          {130, Itself, 0, false},
+		"unhandled/init/QUIT":         {2, Itself, 0, false},
 	} {
 		c, err := Parse(name)
 		require.NoError(t, err)

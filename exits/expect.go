@@ -33,8 +33,12 @@ type Expected struct {
 	Drained, Reraised, Swallowed bool
 	// StopHooks are the actors, of two, whose stop hook runs; from and to.
 	StopHooks [2]int
+	// AbortHooks are those whose abort hook runs instead.
+	AbortHooks int
 	// Answered: the client of the write in flight gets its answer.
 	Answered bool
+	// AnswerRaces: whether it does is a race, and either is right.
+	AnswerRaces bool
 	// Why is the reason in a line: who does it, and by which rule.
 	Why string
 }
@@ -80,6 +84,8 @@ func (c Case) ends() Expected {
 		e.AtMost = Patience
 	}
 	switch c.Behaviour {
+	case DrainOvertime:
+		e.Drained, e.AbortHooks, e.AnswerRaces = true, 1, true
 	case DrainCutShort:
 		e.StopHooks[1] = 1 // an idle actor may have been stopped before the second signal
 	case OOM:
@@ -153,6 +159,9 @@ func (c Case) leaves() leaving {
 		return with(drained, of, fmt.Sprintf("fixture: drains, then os.Exit(128 + %d)", number))
 	case DrainCutShort:
 		return with(gone, of, "fixture: the second signal ends the drain, os.Exit(128 + 15)")
+	case DrainOvertime:
+		drained.after = ownGrace
+		return with(drained, of, fmt.Sprintf("fixture: its drain gives up after %v and aborts the actor that still answers, then os.Exit(128 + %d); its last answer and the word that it has stopped go off together, and the gateway takes either first", ownGrace, number))
 	case DrainZero:
 		return with(drained, 0, "fixture: drains, then os.Exit(0)")
 	case DrainReraise:

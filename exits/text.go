@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -78,7 +79,7 @@ const Legend = "Exit code, and seconds from the strike to the death. G: SIGKILL,
 func Table(results []Result) string { return table(results, Result.short) }
 
 // SeenLegend says what the cells of [Seen] mean.
-const SeenLegend = "Stop hooks that ran, of two actors · the write in flight (a: answered; r: answered by the next generation, to which the gateway sent it again, that it is booked already; t: its client's patience ended; any other end in full) · requests of the client that asks all the while that failed, until the first answer after the death · seconds from the death to that answer, the runtime being started again at once."
+const SeenLegend = "Stop hooks that ran, of two actors, and abort hooks (1+1) where one ran · the write in flight (a: answered; r: answered by the next generation, to which the gateway sent it again, that it is booked already; t: its client's patience ended; any other end in full) · requests of the client that asks all the while that failed, until the first answer after the death · seconds from the death to that answer, the runtime being started again at once."
 
 // Seen is a table of the same form: what ran, and what clients saw.
 func Seen(results []Result) string {
@@ -87,8 +88,15 @@ func Seen(results []Result) string {
 		for _, n := range r.Clients.Failed {
 			failed += n
 		}
-		return fmt.Sprintf("%d · %s · %d · %.1f", r.StopHooks, r.InFlight.short(), failed, r.Clients.Back.Seconds())
+		return fmt.Sprintf("%s · %s · %d · %.1f", r.hooks(), r.InFlight.short(), failed, r.Clients.Back.Seconds())
 	})
+}
+
+func (r Result) hooks() string {
+	if r.AbortHooks == 0 {
+		return strconv.Itoa(r.StopHooks)
+	}
+	return fmt.Sprintf("%d+%d", r.StopHooks, r.AbortHooks)
 }
 
 func (w Write) short() string {
@@ -162,15 +170,15 @@ func cell(results []Result, c Case, text func(Result) string) (string, bool) {
 // what ran and what was kept, and why.
 func Details(results []Result) string {
 	var b strings.Builder
-	b.WriteString("| case | code | after | how | stop hooks | the write in flight | clients meanwhile: at once, held, failed | worst wait | first answer after the death | WebSocket | lost | why |\n")
-	b.WriteString("|---|---:|---:|---|---:|---|---|---:|---:|---|---:|---|\n")
+	b.WriteString("| case | code | after | how | stop hooks, of 2 | abort hooks | the write in flight | clients meanwhile: at once, held, failed | worst wait | first answer after the death | WebSocket | lost | why |\n")
+	b.WriteString("|---|---:|---:|---|---:|---:|---|---|---:|---:|---|---:|---|\n")
 	for _, r := range sorted(results) {
 		if r.Exit == nil {
 			fmt.Fprintf(&b, "| %s | | | not carried out: %s |\n", r.Case, flat(r.Error))
 			continue
 		}
-		fmt.Fprintf(&b, "| %s | %d | %s | %s | %d of 2 | %s | %s | %s | %s | %s | %d | %s |\n",
-			r.Case, r.Exit.Code, seconds(r.Death), r.How(), r.StopHooks, r.write(), r.Clients.counts(),
+		fmt.Fprintf(&b, "| %s | %d | %s | %s | %d | %d | %s | %s | %s | %s | %s | %d | %s |\n",
+			r.Case, r.Exit.Code, seconds(r.Death), r.How(), r.StopHooks, r.AbortHooks, r.write(), r.Clients.counts(),
 			ms(r.Clients.Worst), r.Clients.back(), r.Clients.Socket, len(r.Lost), r.why())
 	}
 	return b.String()

@@ -27,7 +27,7 @@ func TestExitLanes(t *testing.T) {
 		require.Len(t, s.Parts, 1)
 		cases += len(s.Parts[0].Invariants()) - 1
 	}
-	assert.Equal(t, 182, cases)
+	assert.Equal(t, 186, cases)
 	few := Group(Exits)
 	require.Len(t, few, 3)
 	assert.False(t, few[0].Extra)
