@@ -115,10 +115,10 @@ func GenerationsAfterExit(kept bool) Invariant {
 			return undecided("no actor is known to have run before and after the exit of %s", x.Party)
 		case kept && x.Moved > 0:
 			return failed(x.Seqs, "%d of %d actors have a new generation with the next engine, although %s was killed", x.Moved, x.Kept+x.Moved, x.Party)
-		case !kept && x.Kept > x.Replayed && x.Watched < stopsFollow:
-			return undecided("the same generation of %d of %d actors went on with the next engine, for the %v that they were watched", x.Kept, x.Kept+x.Moved, x.Watched.Round(time.Millisecond))
-		case !kept && x.Kept > x.Replayed:
-			return failed(x.Seqs, "the same generation of %d of %d actors goes on with the next engine, although %s was asked to leave", x.Kept, x.Kept+x.Moved, x.Party)
+		case !kept && x.Staying > 0 && x.Watched < stopsFollow:
+			return undecided("the same generation of %d of %d actors went on with the next engine, for the %v that they were watched", x.Staying, x.Kept+x.Moved, x.Watched.Round(time.Millisecond))
+		case !kept && x.Staying > 0:
+			return failed(x.Seqs, "the same generation of %d of %d actors goes on with the next engine, although %s was asked to leave", x.Staying, x.Kept+x.Moved, x.Party)
 		}
 		return passed("%d actors have the same generation after the exit of %s, %d a new one", x.Kept, x.Party, x.Moved)
 	}}

@@ -105,5 +105,9 @@ func TestGenerationsAfterExit(t *testing.T) {
 		{"the same, for a moment", exit(1, 1), check.Inconclusive, "for the 10ms that they were watched"},
 		{"the same, and its stop", watched(exit(1, 1)().Actor(1400, "a", 1, "stop")), check.Pass, ""},
 		{"a new one", exit(1, 2), check.Pass, "1 a new one"},
+		{"one has its stop, another goes on", func() *ht.Builder {
+			b := exit(1, 1)().Life(80, 90, "b", 1).Actor(1400, "a", 1, "stop")
+			return b.Op(1500, 1510, ht.Probe("b", 0), ht.OK("b", 1)).Op(2990, 3000, ht.Probe("b", 0), ht.OK("b", 1))
+		}, check.Fail, "the same generation of 1 of 2 actors goes on"},
 	})
 }

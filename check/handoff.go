@@ -54,14 +54,14 @@ func HandedOver(least int) Invariant {
 // had taken effect before. Who got that knows whether to ask again. What a busy
 // host may have made slow, or silent, is inconclusive.
 func HandoffServes(within time.Duration) Invariant {
-	return inTime(handed("handoff-serves", func(h *history.History, d *handoff.Handoff) Finding {
+	return handed("handoff-serves", func(h *history.History, d *handoff.Handoff) Finding {
 		var all findings
 		for _, r := range d.Requests {
 			all.add(serves(h, r, within))
 		}
 		return all.sum("%d of %d requests were answered well, the slowest after %v; %d were refused by their actors themselves",
 			d.Count(handoff.AtOnce)+d.Count(handoff.Held), len(d.Requests), d.Worst().Took.Round(time.Millisecond), d.Count(handoff.Failed))
-	}))
+	})
 }
 
 func serves(h *history.History, r handoff.Request, within time.Duration) Finding {
@@ -69,6 +69,8 @@ func serves(h *history.History, r handoff.Request, within time.Duration) Finding
 	switch {
 	case r.Class == handoff.Open:
 		return undecided("%s %s of actor %s has no end", r.Name, r.Op, r.Key)
+	case r.Return.Cause == history.CauseStopped:
+		return undecided("%s %s of actor %s was ended with the trial", r.Name, r.Op, r.Key)
 	case r.Class == handoff.Failed && own && r.Explained:
 		return passed("")
 	case r.Class != handoff.Failed && r.Took <= within:
@@ -93,11 +95,11 @@ func slowHost(h *history.History, r handoff.Request) bool {
 // was ended. A failure beside a generation that served all the time is none of
 // the handoff's.
 func FailuresExplained() Invariant {
-	return inTime(handed("failures-explained", func(h *history.History, d *handoff.Handoff) Finding {
+	return handed("failures-explained", func(h *history.History, d *handoff.Handoff) Finding {
 		all := findings{passed("")} // that none failed is right
 		for _, r := range d.Requests {
 			switch {
-			case r.Class != handoff.Failed:
+			case r.Class != handoff.Failed, r.Return.Cause == history.CauseStopped:
 			case r.Explained:
 				all.add(passed(""))
 			case slowHost(h, r):
@@ -107,7 +109,7 @@ func FailuresExplained() Invariant {
 			}
 		}
 		return all.sum("%d requests failed, each while its actor had no generation that served", len(all)-1)
-	}))
+	})
 }
 
 // StartsFollowRoute: no generation began on a runtime that was told to leave when

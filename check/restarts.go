@@ -26,7 +26,7 @@ const restartTakes = 3 * time.Second
 // last ended. A life of which no end is known is missing, not alive: that is
 // inconclusive, as is a late one on a busy host.
 func DaemonRestarts(want RestartWant) Invariant {
-	return inTime(Invariant{Name: "daemon-restarts", Check: func(h *history.History) Finding {
+	return Invariant{Name: "daemon-restarts", Check: func(h *history.History) Finding {
 		r, err := restarts.Read(h)
 		if err != nil {
 			return undecided("%v", err)
@@ -36,6 +36,8 @@ func DaemonRestarts(want RestartWant) Invariant {
 		switch {
 		case first.Code != want.Code || oom(first) != want.OOM:
 			return failed(seqs, "the runtime's first life ended with code %d, out of memory %v; it was to be %d, %v", first.Code, oom(first), want.Code, want.OOM)
+		case len(r.Lives)-1 < want.Lives && awaited(h, r):
+			return undecided("the daemon had started %d lives, not %d, when the trial was cut short", len(r.Lives)-1, want.Lives)
 		case len(r.Lives)-1 != want.Lives:
 			return failed(seqs, "the daemon started %d lives, not %d", len(r.Lives)-1, want.Lives)
 		}
@@ -55,7 +57,17 @@ func DaemonRestarts(want RestartWant) Invariant {
 			}
 		}
 		return passed("the daemon started %d lives, each after its back-off", want.Lives)
-	}})
+	}}
+}
+
+// awaited: the trial was cut short while the runtime lived, or before the daemon had to
+// have started its next life.
+func awaited(h *history.History, r *restarts.Restarts) bool {
+	last, gap := r.Lives[len(r.Lives)-1], r.Gaps[len(r.Gaps)-1]
+	if last.Ended == 0 {
+		return !h.Complete()
+	}
+	return endedBefore(h, last.Ended.Add(min(2*gap.Least, restarts.Most)+restartTakes))
 }
 
 // oom: the kernel's OOM killer ended it. Docker does not always say so on a busy
@@ -68,7 +80,7 @@ func oom(l restarts.Life) bool {
 // ServedAgain: an actor of the flow gave a good answer within the bound from when
 // a runtime that stayed served. A late one on a busy host is inconclusive.
 func ServedAgain(within time.Duration) Invariant {
-	return inTime(Invariant{Name: "served-again", Check: func(h *history.History) Finding {
+	return Invariant{Name: "served-again", Check: func(h *history.History) Finding {
 		r, err := restarts.Read(h)
 		if err != nil {
 			return undecided("%v", err)
@@ -77,6 +89,8 @@ func ServedAgain(within time.Duration) Invariant {
 		switch {
 		case r.Back == 0:
 			return undecided("no runtime stayed that served")
+		case took == restarts.Never && endedBefore(h, r.Back.Add(within)):
+			return undecided("nobody had been answered again when the trial was cut short")
 		case took == restarts.Never:
 			return failed(r.Gaps[len(r.Gaps)-1].Seqs, "nobody was answered again, although a runtime served")
 		case took > within && window.NoiseBetween(h, r.Back, r.Answered).TooNoisy():
@@ -85,5 +99,5 @@ func ServedAgain(within time.Duration) Invariant {
 			return failed(r.Gaps[len(r.Gaps)-1].Seqs, "the first good answer came %v after a runtime served, bound %v", took.Round(time.Millisecond), within)
 		}
 		return passed("the first good answer came %v after a runtime served", took.Round(time.Millisecond))
-	}})
+	}}
 }

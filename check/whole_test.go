@@ -13,7 +13,6 @@ import (
 
 // What did not come in a whole trial failed; in one that was cut short nobody knows.
 func TestACutTrialFailsNothingForWhatDidNotCome(t *testing.T) {
-	broken := history.Return{Outcome: history.Info, Cause: history.CauseStopped}
 	for name, c := range map[string]struct {
 		inv   check.Invariant
 		build func() *ht.Builder
@@ -27,18 +26,52 @@ func TestACutTrialFailsNothingForWhatDidNotCome(t *testing.T) {
 		"served-again": {check.ServedAgain(time.Second), func() *ht.Builder {
 			return (&ht.Builder{}).Lived(1, 0, 1000, false, 137).Lived(2, 1150, -1, true, 0).Op(1010, 1300, ht.Flow("a", "w"), ht.Unknown())
 		}},
-		"handoff-serves": {check.HandoffServes(time.Second), with(func(b *ht.Builder) {
-			b.Op(120, 130, ht.Flow("a", "stopped"), broken)
-		})},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := one(t, c.build().End(9000), c.inv)
 			assert.Equal(t, check.Fail, f.State, f.Summary)
 			f = one(t, &c.build().H, c.inv)
 			assert.Equal(t, check.Inconclusive, f.State, f.Summary)
-			assert.Contains(t, f.Summary, "the trial was cut short, and until then: ")
+			assert.Contains(t, f.Summary, "when the trial was cut short")
 		})
 	}
+}
+
+// What was decided before the cut stays so: the harness may have given up for just that.
+func TestACutTrialFailsForWhatHadItsTime(t *testing.T) {
+	for name, c := range map[string]struct {
+		inv   check.Invariant
+		build *ht.Builder
+	}{
+		"no life within its back-off and more": {
+			check.DaemonRestarts(check.RestartWant{Code: 137, Lives: 6}),
+			(&ht.Builder{}).Lived(1, 0, 1000, false, 137).Lived(2, 1150, 1160, true, 137).Op(5000, 6000, ht.Flow("a", "w"), ht.Unknown()),
+		},
+		"no answer within the bound": {
+			check.ServedAgain(time.Second),
+			(&ht.Builder{}).Lived(1, 0, 1000, false, 137).Lived(2, 1150, -1, true, 0).Op(1010, 4000, ht.Flow("a", "w"), ht.Unknown()),
+		},
+		"a request that was refused": {
+			check.HandoffServes(time.Second),
+			with(func(b *ht.Builder) {
+				b.Op(120, 170, ht.Flow("a", "x"), history.Return{Outcome: history.Info, Cause: history.CauseStatus, Status: 502})
+			})(),
+		},
+	} {
+		f := one(t, &c.build.H, c.inv)
+		assert.Equal(t, check.Fail, f.State, "%s: %s", name, f.Summary)
+	}
+}
+
+// A request that the harness ended is none that the handoff failed.
+func TestAFlowThatWasEndedWithTheTrial(t *testing.T) {
+	stopped := with(func(b *ht.Builder) {
+		b.Op(120, 130, ht.Flow("a", "x"), history.Return{Outcome: history.Info, Cause: history.CauseStopped})
+	})
+	f := one(t, &stopped().H, check.HandoffServes(time.Second))
+	assert.Equal(t, check.Inconclusive, f.State, f.Summary)
+	f = one(t, &stopped().H, check.FailuresExplained())
+	assert.Equal(t, check.Pass, f.State, f.Summary)
 }
 
 // A creation that nobody waited for is none that took too long; one that its client

@@ -72,7 +72,7 @@ func (r Result) short() string {
 }
 
 // Legend says what the cells of [Table] mean.
-const Legend = "Exit code, and seconds from the strike to the death. G: SIGKILL, because the grace of the stop ran out; S: it stayed, and was killed after the patience of the matrix; M: out of memory; no mark: it left by itself, or was killed by the strike; OFF: not as expected; K: not as expected either, by a known bug of the engine, which the list of cases names; as drain: not carried out, since the two differ only by what a second signal does."
+const Legend = "Exit code, and seconds from the strike to the death. G: SIGKILL, because the grace of the stop ran out; S: it stayed, and was killed after the patience of the matrix; M: out of memory; no mark: it left by itself, or was killed by the strike; OFF: not as expected; K: not as expected either, by a known bug of the engine, which the list of cases names; as drain, as TERM: not carried out, since nothing in it differs from that case."
 
 // Table is the matrix in Markdown: a row for each behaviour and place, a column for
 // each strike.

@@ -358,3 +358,20 @@ func TestLetters(t *testing.T) {
 	}
 	assert.Equal(t, "A Z AA AB ZZ AAA", strings.Join(all, " "))
 }
+
+// A strike at once has been armed by nobody; it was made all the same.
+func TestStrikeAtOnceWasMade(t *testing.T) {
+	struck := func(armed ...string) *history.History {
+		h := &history.History{}
+		for _, m := range armed {
+			h.Events = append(h.Events, history.Event{Body: &history.Moment{Moment: m, What: "armed"}})
+		}
+		h.Events = append(h.Events, history.Event{Body: &history.Moment{Moment: moment.Now().String(), What: "struck", SignalT: 7}})
+		return h
+	}
+	at, all := strikeAt(struck())
+	assert.EqualValues(t, 7, at)
+	assert.True(t, all)
+	_, all = strikeAt(struck("event:engine-healthy"))
+	assert.False(t, all, "another has not come")
+}

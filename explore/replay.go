@@ -140,7 +140,7 @@ func (r Replay) Run(ctx context.Context) (rate Rate, err error) {
 			return nil
 		})
 	}
-	err = g.Wait()
+	err = g.Wait() // before the rate is read
 	return rate, err
 }
 

@@ -58,6 +58,8 @@ type Exit struct {
 	// Kept are the actors of which the same generation goes on with the next
 	// engine, Moved those that have a new one.
 	Kept, Moved int
+	// Staying are those of the kept that the next engine did not tell to stop.
+	Staying int
 	// Watched is for how long clients were answered by the next engine, from its first
 	// good /health on.
 	Watched time.Duration
@@ -219,10 +221,13 @@ func (x *Exit) clients(events []history.Event, exit clock.Mono) {
 // generations compares those before the signal with those that ran once the next
 // engine served.
 func (x *Exit) generations(events []history.Event, o *window.Outage) {
-	before, after := map[string]uint32{}, map[string]uint32{}
+	before, after, told := map[string]uint32{}, map[string]uint32{}, map[string]bool{}
 	for _, e := range events {
 		switch b := e.Body.(type) {
 		case *history.Actor:
+			if b.What == "stop" && e.T >= o.StartT {
+				told[b.Actor] = true
+			}
 			if b.What == "running" && e.T < x.Told {
 				before[b.Actor] = max(before[b.Actor], b.Generation)
 			}
@@ -243,6 +248,9 @@ func (x *Exit) generations(events []history.Event, o *window.Outage) {
 		case !ok:
 		case now == old:
 			x.Kept++
+			if !told[actor] {
+				x.Staying++
+			}
 		default:
 			x.Moved++
 		}

@@ -31,49 +31,38 @@ type comeback struct {
 
 const mebibyte = 1 << 20
 
-// comebacks are all. In a crash loop the five lives after the first die, and the
-// seventh is well: as they begin, or each when the engine gives it an actor.
-var comebacks = []comeback{
-	{name: "signal/always", policy: containers.RestartAlways, signal: "SIGKILL", want: check.RestartWant{Code: 137, Lives: 1}, within: 5 * time.Second},
-	{name: "signal/on-failure", policy: containers.RestartOnFailure, signal: "SIGKILL", want: check.RestartWant{Code: 137, Lives: 1}, within: 5 * time.Second, extra: true},
-	{name: "signal/unless-stopped", policy: containers.RestartUnlessStopped, signal: "SIGKILL", want: check.RestartWant{Code: 137, Lives: 1}, within: 5 * time.Second, extra: true},
-	{
-		name: "panic/always", policy: containers.RestartAlways, signal: "SIGTERM", env: map[string]string{"KILLPOINT_FIXTURE_EXIT": "panic"},
-		want: check.RestartWant{Code: 2, Lives: 1}, within: 5 * time.Second, extra: true,
-	},
-	{
-		name: "panic/unless-stopped", policy: containers.RestartUnlessStopped, signal: "SIGTERM", env: map[string]string{"KILLPOINT_FIXTURE_EXIT": "panic"},
-		want: check.RestartWant{Code: 2, Lives: 1}, within: 5 * time.Second, extra: true,
-	},
-	{
-		name: "oom/always", policy: containers.RestartAlways, signal: "SIGTERM", env: map[string]string{"KILLPOINT_FIXTURE_EXIT": "oom"},
-		memory: 64 * mebibyte, want: check.RestartWant{Code: 137, OOM: true, Lives: 1}, within: 5 * time.Second, extra: true,
-	},
-	{
-		name: "oom/unless-stopped", policy: containers.RestartUnlessStopped, signal: "SIGTERM", env: map[string]string{"KILLPOINT_FIXTURE_EXIT": "oom"},
-		memory: 64 * mebibyte, want: check.RestartWant{Code: 137, OOM: true, Lives: 1}, within: 5 * time.Second, extra: true,
-	},
-	{
-		name: "panic/on-failure", policy: containers.RestartOnFailure, signal: "SIGTERM", env: map[string]string{"KILLPOINT_FIXTURE_EXIT": "panic"},
-		want: check.RestartWant{Code: 2, Lives: 1}, within: 5 * time.Second, extra: true,
-	},
-	{
-		name: "oom/on-failure", policy: containers.RestartOnFailure, signal: "SIGTERM", env: map[string]string{"KILLPOINT_FIXTURE_EXIT": "oom"},
-		memory: 64 * mebibyte, want: check.RestartWant{Code: 137, OOM: true, Lives: 1}, within: 5 * time.Second, extra: true,
-	},
-	{
-		name: "crash-loop/boot", policy: containers.RestartAlways, signal: "SIGKILL", env: map[string]string{"KILLPOINT_FIXTURE_CRASH": "boot:2-6"},
-		want: check.RestartWant{Code: 137, Lives: 6}, within: 5 * time.Second, extra: true,
-	},
-	{
-		name: "crash-loop/start", policy: containers.RestartAlways, signal: "SIGKILL", env: map[string]string{"KILLPOINT_FIXTURE_CRASH": "start:2-6"},
-		want: check.RestartWant{Code: 137, Lives: 6}, within: 5 * time.Second, extra: true,
-	},
+// comebacks are every crash under every policy, which all treat it alike, and the crash
+// loops. In those the five lives after the first die, and the seventh is well: as they
+// begin, or each when the engine gives it an actor.
+func comebacks() []comeback {
+	soon := 5 * time.Second
+	killed := comeback{name: "signal", signal: "SIGKILL", want: check.RestartWant{Code: 137, Lives: 1}, within: soon}
+	panics := comeback{name: "panic", signal: "SIGTERM", env: map[string]string{"KILLPOINT_FIXTURE_EXIT": "panic"}, want: check.RestartWant{Code: 2, Lives: 1}, within: soon}
+	oom := comeback{
+		name: "oom", signal: "SIGTERM", env: map[string]string{"KILLPOINT_FIXTURE_EXIT": "oom"}, memory: 64 * mebibyte,
+		want: check.RestartWant{Code: 137, OOM: true, Lives: 1}, within: soon,
+	}
+	var all []comeback
+	for _, c := range []comeback{killed, panics, oom} {
+		crash := c.name
+		for _, policy := range []containers.RestartPolicy{containers.RestartAlways, containers.RestartOnFailure, containers.RestartUnlessStopped} {
+			c.name, c.policy = crash+"/"+string(policy), policy
+			c.extra = c.name != "signal/always"
+			all = append(all, c)
+		}
+	}
+	for _, dies := range []string{"boot", "start"} {
+		all = append(all, comeback{
+			name: "crash-loop/" + dies, policy: containers.RestartAlways, signal: "SIGKILL", env: map[string]string{"KILLPOINT_FIXTURE_CRASH": dies + ":2-6"},
+			want: check.RestartWant{Code: 137, Lives: 6}, within: soon, extra: true,
+		})
+	}
+	return all
 }
 
 func platformRestarts() []Entry {
 	var entries []Entry
-	for _, v := range comebacks {
+	for _, v := range comebacks() {
 		entries = append(entries, Entry{
 			Group: PlatformRestarts, Variant: v.name, Test: "TestPlatformRestart", Extra: v.extra, Direct: true,
 			build: func(Options) scenario.Scenario { return v.scenario() },
